@@ -1,0 +1,107 @@
+"""The tensors that every StreamFX generator graph has: names, types and shapes.
+
+A graph reads and writes 4:2:0 planes, so that a decoded frame meets no colour conversion:
+
+========== ======================= =====================================================
+name       type, shape             meaning
+========== ======================= =====================================================
+y          uint8 [N,1,H,W]         luma, H and W even
+u, v       uint8 [N,1,H/2,W/2]     chroma
+style      float32 [N,S]           style code
+strength   float32 [N,1]           0 = the input, 1 = the full style
+state      float32 [N,C,h,w]       hidden state at 1/8; zeros mean "no past"
+motion     float32 [N,2,h,w]       optional: displacement since the last frame, (x, y)
+                                   in 1/8-resolution pixels, from this frame into the
+                                   last one; zeros are valid
+y_out ...  as y, u, v, state       the restyled frame and the next state
+========== ======================= =====================================================
+
+h and w belong to the frame inside its margin: see `GraphSpec.state_size`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+STATE_STRIDE = 8
+METADATA_PREFIX = "streamfx."
+
+
+@dataclass(frozen=True)
+class GraphSpec:
+    """What a generator graph needs to know about itself; stored in its ONNX metadata.
+
+    Attributes:
+        style_size: S, the length of a style code.
+        state_channels: C, the channels of the hidden state.
+        margin: edge-replicated pixels that the graph adds on each side before its network.
+        stride: the padded frame is a multiple of this many pixels.
+        motion: whether the graph takes the optional `motion` input.
+    """
+
+    style_size: int
+    state_channels: int
+    margin: int = 32
+    stride: int = 16
+    motion: bool = False
+
+    def state_size(self, height: int, width: int) -> tuple[int, int]:
+        """(h, w) of the state for a frame of `height` by `width` pixels (both even)."""
+        return self._padded(height) // STATE_STRIDE, self._padded(width) // STATE_STRIDE
+
+    def _padded(self, pixels: int) -> int:
+        return -(-(pixels + 2 * self.margin) // self.stride) * self.stride
+
+    def input_shapes(self, height: int, width: int, batch: int = 1) -> dict[str, tuple[int, ...]]:
+        """Shape of every input for frames of `height` by `width` pixels.
+
+        Raises:
+            ValueError: a side is odd or smaller than 2.
+        """
+        if height < 2 or width < 2 or height % 2 or width % 2:
+            raise ValueError(f"frame sides must be even and at least 2, not {width}x{height}")
+        h, w = self.state_size(height, width)
+        chroma = (batch, 1, height // 2, width // 2)
+        shapes: dict[str, tuple[int, ...]] = {
+            "y": (batch, 1, height, width),
+            "u": chroma,
+            "v": chroma,
+            "style": (batch, self.style_size),
+            "strength": (batch, 1),
+            "state": (batch, self.state_channels, h, w),
+        }
+        if self.motion:
+            shapes["motion"] = (batch, 2, h, w)
+        return shapes
+
+    def to_metadata(self) -> dict[str, str]:
+        """The spec as ONNX `metadata_props`."""
+        return {
+            METADATA_PREFIX + "style_size": str(self.style_size),
+            METADATA_PREFIX + "state_channels": str(self.state_channels),
+            METADATA_PREFIX + "margin": str(self.margin),
+            METADATA_PREFIX + "stride": str(self.stride),
+            METADATA_PREFIX + "motion": str(int(self.motion)),
+        }
+
+    @classmethod
+    def from_metadata(cls, metadata: dict[str, str]) -> GraphSpec:
+        """Read what `to_metadata` wrote.
+
+        Raises:
+            ValueError: an entry is missing or not a sane number.
+        """
+
+        def number(name: str, low: int, high: int) -> int:
+            text = metadata.get(METADATA_PREFIX + name, "")
+            if not text.isascii() or not text.isdigit() or not low <= int(text) <= high:
+                raise ValueError(f"the graph's metadata says {name}={text!r}")
+            return int(text)
+
+        return cls(
+            style_size=number("style_size", 1, 4096),
+            state_channels=number("state_channels", 1, 256),
+            margin=number("margin", 0, 256),
+            stride=number("stride", 1, 256),
+            motion=bool(number("motion", 0, 1)),
+        )

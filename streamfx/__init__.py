@@ -1,0 +1,1 @@
+"""StreamFX turns video into a moving painting."""

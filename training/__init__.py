@@ -1,0 +1,1 @@
+"""From pictures to a style pack: data, networks, losses, trainer, evaluation, export."""
