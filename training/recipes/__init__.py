@@ -1,0 +1,144 @@
+"""Recipes: everything that defines a training run, in one readable file."""
+
+from __future__ import annotations
+
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from streamfx.errors import InputError
+from streamfx.training.teacher import TeacherConfig
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class StyleEntry(_Strict):
+    """One catalogue style: a picture in the pictures folder and where it comes from."""
+
+    picture: str
+    title: str
+    author: str = ""
+    year: str = ""
+    licence: str = ""
+
+
+class DataConfig(_Strict):
+    """What a batch is made of.
+
+    Attributes:
+        max_pictures: content pictures taken, evenly spaced over the sorted folder.
+        extra_pictures: pictures beside the catalogue that teach the style encoder.
+        extra_contents: content pictures painted in each extra style.
+        extra_share: share of the clips that are painted in an extra style.
+        blend_share: share of the clips that are a blend of two catalogue styles.
+        still_share: share of the clips that do not move.
+        window: side of a clip, pixels; a multiple of 16.
+        batch: clips in a batch.
+        frames: consecutive frames that carry a loss.
+        preroll: most frames before them that only fill the state.
+        noise: largest deviation of the sensor noise on the inputs, of 255.
+    """
+
+    max_pictures: int = Field(180, ge=2)
+    extra_pictures: tuple[str, ...] = ()
+    extra_contents: int = Field(20, ge=1)
+    extra_share: float = Field(0.15, ge=0, le=1)
+    blend_share: float = Field(0.1, ge=0, le=1)
+    still_share: float = Field(0.33, ge=0, le=1)
+    window: int = Field(192, ge=96, le=512, multiple_of=16)
+    batch: int = Field(4, ge=1, le=64)
+    frames: int = Field(3, ge=3, le=8)
+    preroll: int = Field(3, ge=0, le=16)
+    noise: float = Field(6, ge=0, le=32)
+
+
+class LossWeights(_Strict):
+    """Weight of every term of the objective; see `streamfx.training.losses`."""
+
+    teacher_mse: float = Field(5, ge=0)
+    teacher_l1: float = Field(5, ge=0)
+    teacher_gradient: float = Field(5, ge=0)
+    adversarial: float = Field(0.08, ge=0)
+    temporal_adversarial: float = Field(0.02, ge=0)
+    content: float = Field(0.3, ge=0)
+    style: float = Field(0.4, ge=0)
+    warp: float = Field(12, ge=0)
+    long_term: float = Field(4, ge=0)
+    flat: float = Field(15, ge=0)
+    style_reconstruction: float = Field(0, ge=0)
+    r1: float = Field(0.5, ge=0)
+
+
+class OptimizerConfig(_Strict):
+    """Adam, and when the adversarial part begins.
+
+    Attributes:
+        learning_rate, discriminator_learning_rate: peak values.
+        warm_up: iterations with the teacher's terms alone, before the discriminators start.
+        ramp: iterations over which the remaining terms grow to their weight.
+        ema: decay of the averaged weights.
+        iterations: after which the learning rate has fallen to a tenth (cosine); with a time
+            budget, the share of the budget that is used up counts instead.
+    """
+
+    learning_rate: float = Field(1e-3, gt=0)
+    discriminator_learning_rate: float = Field(4e-4, gt=0)
+    warm_up: int = Field(1500, ge=0)
+    ramp: int = Field(500, ge=1)
+    ema: float = Field(0.999, ge=0, lt=1)
+    iterations: int = Field(20_000, ge=1)
+
+
+class Recipe(_Strict):
+    """A whole training run."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    title: str = ""
+    width: Literal["small", "large"] = "small"
+    seed: int = Field(0, ge=0)
+    styles: dict[str, StyleEntry]
+    data: DataConfig = DataConfig()
+    teacher: TeacherConfig = TeacherConfig()
+    losses: LossWeights = LossWeights()
+    optimizer: OptimizerConfig = OptimizerConfig()
+
+
+def shipped() -> list[str]:
+    """Names of the recipes that come with the program."""
+    folder = resources.files(__name__)
+    return sorted(
+        entry.name.removesuffix(".toml")
+        for entry in folder.iterdir()
+        if entry.name.endswith(".toml")
+    )
+
+
+def load_recipe(name_or_path: str) -> Recipe:
+    """Read a recipe by the name of a shipped one or by path.
+
+    Raises:
+        InputError: no such recipe, not TOML, an unknown key or a value out of range.
+    """
+    if name_or_path in shipped():
+        text = (resources.files(__name__) / f"{name_or_path}.toml").read_text()
+    else:
+        try:
+            text = Path(name_or_path).read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            names = ", ".join(shipped())
+            raise InputError(
+                f"no recipe {name_or_path!r}: give a .toml file or one of {names} ({error})"
+            ) from None
+    try:
+        return Recipe.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"recipe {name_or_path!r} is not valid TOML: {error}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"recipe {name_or_path!r}: {place}: {first['msg']}") from None

@@ -1,0 +1,130 @@
+"""Frames of real clips for measuring: a few contiguous runs of each, at one width."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from streamfx.errors import InputError
+
+RGB = NDArray[np.uint8]
+
+VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm"})
+MAX_SEEK_FRAMES = 2000
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A clip's measured frames.
+
+    Attributes:
+        name: the file's name without its suffix.
+        runs: contiguous frames from several places, each uint8 RGB [H, W, 3], H and W even.
+    """
+
+    name: str
+    runs: tuple[tuple[RGB, ...], ...]
+
+
+def rgb_to_yuv420(rgb: RGB) -> tuple[RGB, RGB, RGB]:
+    """BT.601 limited-range planes y [H, W], u and v [H/2, W/2] of RGB [H, W, 3] (even sides)."""
+    height, width = rgb.shape[:2]
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24")
+    flat = frame.reformat(format="yuv420p").to_ndarray().reshape(-1)
+    luma, chroma = height * width, height * width // 4
+    half = (height // 2, width // 2)
+    return (
+        flat[:luma].reshape(height, width),
+        flat[luma : luma + chroma].reshape(half),
+        flat[luma + chroma :].reshape(half),
+    )
+
+
+def yuv420_to_rgb(y: RGB, u: RGB, v: RGB) -> RGB:
+    """The inverse of `rgb_to_yuv420`."""
+    height, width = y.shape
+    flat = np.concatenate([y.reshape(-1), u.reshape(-1), v.reshape(-1)])
+    frame = av.VideoFrame.from_ndarray(flat.reshape(height * 3 // 2, width), format="yuv420p")
+    return frame.reformat(format="rgb24").to_ndarray()
+
+
+def as_video(rgb: RGB) -> RGB:
+    """`rgb` with no more chroma detail than 4:2:0 video carries, so that all rows start alike."""
+    return yuv420_to_rgb(*rgb_to_yuv420(rgb))
+
+
+def find_clips(paths: Iterable[Path]) -> list[Path]:
+    """The video files among `paths` and in the folders among them, sorted within a folder.
+
+    Raises:
+        InputError: a path is missing, or there is no video at all.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            found += sorted(p for p in path.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES)
+        elif path.is_file():
+            found.append(path)
+        else:
+            raise InputError(f"there is no file or folder {path}; name clips that exist")
+    if not found:
+        raise InputError(
+            f"no clip found: expected files ending in {', '.join(sorted(VIDEO_SUFFIXES))}"
+        )
+    return found
+
+
+def read_clip(path: Path, width: int = 640, runs: int = 3, run_length: int = 8) -> Clip:
+    """Decode `runs` runs of `run_length` frames, spread evenly over the clip, `width` wide.
+
+    Raises:
+        InputError: the file cannot be decoded or has fewer than two frames in a run.
+    """
+    try:
+        with av.open(str(path)) as container:
+            stream = container.streams.video[0]
+            stream.thread_type = "AUTO"
+            duration = (container.duration or 0) / av.time_base
+            start = (container.start_time or 0) / av.time_base
+            found = [
+                _read_run(container, start + duration * (index + 0.5) / runs, width, run_length)
+                for index in range(runs)
+            ]
+    except (av.FFmpegError, IndexError, OSError) as error:
+        raise InputError(f"cannot read video from {path}: {error}") from None
+    if min(len(run) for run in found) < 2:
+        raise InputError(f"{path} is too short to measure: give a clip of a second or more")
+    return Clip(path.stem, tuple(found))
+
+
+def _read_run(
+    container: av.container.InputContainer, seconds: float, width: int, length: int
+) -> tuple[RGB, ...]:
+    container.seek(int(seconds * av.time_base))
+    frames: list[RGB] = []
+    for index, frame in enumerate(container.decode(video=0)):
+        if index >= MAX_SEEK_FRAMES or len(frames) == length:
+            break
+        if frames or frame.time is None or frame.time >= seconds:
+            height = 2 * round(frame.height * width / frame.width / 2)
+            planes = frame.reformat(width, height, "yuv420p", interpolation="AREA")
+            frames.append(planes.reformat(format="rgb24").to_ndarray())
+    return tuple(frames)
+
+
+def read_picture(path: Path) -> RGB:
+    """A picture file as uint8 RGB [H, W, 3].
+
+    Raises:
+        InputError: it is missing or not a picture.
+    """
+    picture = cv2.imread(str(path), cv2.IMREAD_COLOR) if path.is_file() else None
+    if picture is None:
+        raise InputError(f"cannot read a picture from {path}; give a JPEG or PNG file")
+    return np.ascontiguousarray(picture[:, :, ::-1]).astype(np.uint8, copy=False)

@@ -1,0 +1,223 @@
+"""The networks: generator, style encoder, and the planes graph that is exported.
+
+The generator reads and writes 4:2:0 planes as six channels at half resolution: luma unshuffled
+by two (4 channels) beside the chroma planes (2 channels). It is a small U-net without
+normalisation, whose layers are modulated by a style code (FiLM, Perez et al. 2018), with a
+recurrent state at 1/8 resolution. Full resolution is left once and entered once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from streamfx.engines.contract import GraphSpec
+
+PLANE_CHANNELS = 6
+MARGIN = 32
+STRIDE = 16
+
+
+@dataclass(frozen=True)
+class GeneratorConfig:
+    """Sizes of a generator; `WIDTHS` holds the two that are in use.
+
+    Attributes:
+        quarter, eighth, sixteenth: channels at 1/4, 1/8 and 1/16 resolution.
+        blocks: residual convolutions at 1/16.
+        style_size: S, the length of a style code.
+        state_channels: C, the channels of the hidden state at 1/8.
+    """
+
+    quarter: int
+    eighth: int
+    sixteenth: int
+    blocks: int
+    style_size: int = 64
+    state_channels: int = 16
+
+    @property
+    def graph(self) -> GraphSpec:
+        return GraphSpec(self.style_size, self.state_channels, margin=MARGIN, stride=STRIDE)
+
+
+WIDTHS = {
+    "small": GeneratorConfig(quarter=16, eighth=48, sixteenth=96, blocks=4),
+    "large": GeneratorConfig(quarter=32, eighth=96, sixteenth=192, blocks=6),
+}
+
+
+def conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Conv2d:
+    """A convolution with "same" zero padding."""
+    return nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2)
+
+
+def act(x: Tensor) -> Tensor:
+    return F.leaky_relu(x, 0.1)
+
+
+class Film(nn.Module):
+    """Style code [N,S,1,1] -> a scale and a shift for every modulated layer.
+
+    All layers read their parameters from this one place, so that a later graph can blend them
+    by region. Written as 1x1 convolutions, which every back end runs in any precision.
+    """
+
+    def __init__(self, style_size: int, layers: list[int], hidden: int = 128) -> None:
+        super().__init__()
+        self.layers = [2 * channels for channels in layers]
+        self.hidden = conv(style_size, hidden, 1)
+        self.out = conv(hidden, sum(self.layers), 1)
+        nn.init.normal_(self.out.weight, std=0.02)
+        nn.init.zeros_(self.out.bias)  # type: ignore[arg-type]
+
+    def forward(self, style: Tensor) -> list[tuple[Tensor, Tensor]]:
+        parameters = self.out(act(self.hidden(style))).split(self.layers, dim=1)
+        pairs = (p.chunk(2, dim=1) for p in parameters)
+        return [(scale + 1.0, shift) for scale, shift in pairs]
+
+
+class Generator(nn.Module):
+    """Half-resolution planes in and out; height and width are multiples of 8 there."""
+
+    def __init__(self, config: GeneratorConfig) -> None:
+        super().__init__()
+        self.config = config
+        c4, c8, c16 = config.quarter, config.eighth, config.sixteenth
+        self.film = Film(config.style_size, [c16] * config.blocks + [c8, c4])
+        self.enter4 = conv(PLANE_CHANNELS, c4, stride=2)
+        self.enter8 = conv(c4, c8, stride=2)
+        self.read_state = conv(config.state_channels, c8, 1)
+        self.enter16 = conv(c8, c16, stride=2)
+        self.trunk = nn.ModuleList(conv(c16, c16) for _ in range(config.blocks))
+        self.narrow8 = conv(c16, c8, 1)
+        self.leave8 = conv(c8, c8)
+        self.write_state = conv(c8, config.state_channels, 1)
+        self.narrow4 = conv(c8, c4, 1)
+        self.leave4 = conv(c4, c4)
+        # Six planes to add, then one gain on the luma and one on the chroma of the input.
+        self.exit = conv(c4, PLANE_CHANNELS + 2)
+        nn.init.normal_(self.exit.weight, std=0.01)
+        nn.init.zeros_(self.exit.bias)  # type: ignore[arg-type]
+
+    def forward(
+        self, planes: Tensor, style: Tensor, strength: Tensor, state: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Restyle one frame.
+
+        Args:
+            planes: float [N,6,h,w], 0..1.
+            style: float [N,S].
+            strength: float [N,1], 0..1.
+            state: float [N,C,h/4,w/4]; zeros mean "no past".
+
+        Returns:
+            The restyled planes, unclamped, and the next state, in -1..1.
+        """
+        *trunk_film, film8, film4 = self.film(style[:, :, None, None])
+        x4 = act(self.enter4(planes - 0.5))
+        x8 = act(self.enter8(x4) + self.read_state(state))
+        x = act(self.enter16(x8))
+        for layer, (scale, shift) in zip(self.trunk, trunk_film, strict=True):
+            x = x + act(layer(x) * scale + shift)
+        x8 = x8 + F.interpolate(self.narrow8(x), scale_factor=2.0, mode="nearest")
+        x8 = act(self.leave8(x8) * film8[0] + film8[1])
+        next_state = torch.tanh(self.write_state(x8))
+        x4 = x4 + F.interpolate(self.narrow4(x8), scale_factor=2.0, mode="nearest")
+        x4 = act(self.leave4(x4) * film4[0] + film4[1])
+        out = self.exit(F.interpolate(x4, scale_factor=2.0, mode="nearest")).float()
+        add, gain_y, gain_c = out.split([PLANE_CHANNELS, 1, 1], dim=1)
+        # The skip and the sum stay in fp32: bf16 would band smooth skies.
+        amount = strength[:, :, None, None]
+        gain = torch.cat([gain_y.expand(-1, 4, -1, -1), gain_c.expand(-1, 2, -1, -1)], dim=1)
+        return planes + amount * (gain * (planes - 0.5) + add), next_state
+
+    def empty_state(self, planes: Tensor) -> Tensor:
+        """The state that means "no past" for planes [N,6,h,w]."""
+        n, _, h, w = planes.shape
+        return planes.new_zeros(n, self.config.state_channels, h // 4, w // 4)
+
+
+class PlanesGraph(nn.Module):
+    """The exported graph: uint8 planes of any even size in, uint8 planes out.
+
+    Casts, unshuffling, the edge margin, padding to the stride and the crop are inside; see
+    `streamfx.engines.contract` for the tensors.
+    """
+
+    def __init__(self, generator: Generator) -> None:
+        super().__init__()
+        self.generator = generator
+
+    def forward(
+        self, y: Tensor, u: Tensor, v: Tensor, style: Tensor, strength: Tensor, state: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        luma = F.pixel_unshuffle(y.float(), 2)
+        planes = torch.cat([luma, u.float(), v.float()], dim=1) / 255.0
+        h, w = u.shape[2], u.shape[3]
+        edge, step = MARGIN // 2, STRIDE // 2
+        below = edge + (step - h % step) % step
+        right = edge + (step - w % step) % step
+        padded = F.pad(planes, (edge, right, edge, below), mode="replicate")
+        out, next_state = self.generator(padded, style, strength, state)
+        out = out[:, :, edge : edge + h, edge : edge + w]
+        out = torch.clamp(torch.round(out * 255.0), 0.0, 255.0).to(torch.uint8)
+        luma_out = F.pixel_shuffle(out[:, :4].float(), 2).to(torch.uint8)
+        return luma_out, out[:, 4:5], out[:, 5:6], next_state
+
+
+class StyleEncoder(nn.Module):
+    """A picture [N,3,256,256], RGB in 0..1 -> its style code [N,S].
+
+    Means and deviations of features at four scales, which say what colours and marks a picture
+    has and not where; a linear layer turns them into the code.
+    """
+
+    def __init__(self, style_size: int, channels: tuple[int, ...] = (24, 48, 64, 96)) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            conv(a, b, stride=2) for a, b in zip((3, *channels[:-1]), channels, strict=True)
+        )
+        pooled = 2 * (3 + sum(channels))
+        self.hidden = nn.Linear(pooled, 128)
+        self.code = nn.Linear(128, style_size)
+
+    def forward(self, picture: Tensor) -> Tensor:
+        x = picture * 2.0 - 1.0
+        pooled = [x.mean((2, 3)), deviation(x)]
+        for layer in self.layers:
+            x = act(layer(x))
+            pooled += [x.mean((2, 3)), deviation(x)]
+        code: Tensor = self.code(act(self.hidden(torch.cat(pooled, dim=1))))
+        return code
+
+
+def deviation(x: Tensor) -> Tensor:
+    """Standard deviation over height and width: [N,C,H,W] -> [N,C]."""
+    centred = x - x.mean((2, 3), keepdim=True)
+    return (centred.square().mean((2, 3)) + 1e-6).sqrt()
+
+
+def multiply_accumulates(config: GeneratorConfig, height: int, width: int) -> int:
+    """MACs of the generator's convolutions for one frame, margin and padding included."""
+    rows, columns = config.graph.state_size(height, width)
+    total = 0
+
+    def count(module: nn.Module, _: object, output: Tensor) -> None:
+        assert isinstance(module, nn.Conv2d)
+        total_of_layer = output.numel() * module.in_channels * module.kernel_size[0] ** 2
+        nonlocal total
+        total += total_of_layer
+
+    with torch.device("meta"):
+        generator = Generator(config)
+        for module in generator.modules():
+            if isinstance(module, nn.Conv2d):
+                module.register_forward_hook(count)
+        planes = torch.empty(1, PLANE_CHANNELS, rows * 4, columns * 4)
+        style, strength = torch.empty(1, config.style_size), torch.empty(1, 1)
+        generator(planes, style, strength, generator.empty_state(planes))
+    return total

