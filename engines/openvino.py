@@ -1,0 +1,175 @@
+"""OpenVINO on the CPU: the default back end."""
+
+from __future__ import annotations
+
+import io
+from collections import OrderedDict
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from streamfx.engines import graph as graphs
+from streamfx.engines.base import (
+    Array,
+    Available,
+    EngineInfo,
+    EngineOptions,
+    TensorSpec,
+    Unavailable,
+    cause,
+    check_tensors,
+    run_on_zeros,
+)
+from streamfx.engines.errors import EngineError
+
+_DEVICE = "CPU"
+# Arrays whose wrappers are kept: two frames' planes and states, style, strength, motion.
+_WRAPPERS = 24
+
+
+class OpenVINOBackend:
+    """bf16 where the CPU lists it, fp32 elsewhere; the precision hint is always explicit,
+    because OpenVINO would choose by itself. Nothing is cached on disk."""
+
+    name = "openvino"
+
+    def probe(self) -> Available | Unavailable:
+        try:
+            import openvino  # noqa: F401
+        except ImportError as error:
+            return Unavailable(
+                f"openvino cannot be imported ({cause(error)})", "pip install openvino"
+            )
+        try:
+            core = _core()
+            if _DEVICE not in core.available_devices:
+                return Unavailable(
+                    f"openvino finds no CPU device (found: {core.available_devices})",
+                    "pip install --force-reinstall openvino",
+                )
+            listed = core.get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES")
+            return Available(
+                version=_version(),
+                device=str(core.get_property(_DEVICE, "FULL_DEVICE_NAME")),
+                precisions=("bf16", "fp32") if "BF16" in listed else ("fp32",),
+            )
+        except RuntimeError as error:
+            return Unavailable(
+                f"openvino does not start ({cause(error)})",
+                "pip install --force-reinstall openvino",
+            )
+
+    def load(
+        self,
+        graph: bytes,
+        *,
+        size: tuple[int, int],
+        batch: int = 1,
+        options: EngineOptions,
+    ) -> OpenVINOEngine:
+        found = self.probe()
+        if isinstance(found, Unavailable):
+            raise EngineError(f"{found.reason}; try: {found.fix}")
+        precision = found.precisions[0] if options.precision == "auto" else options.precision
+        if precision not in found.precisions:
+            raise EngineError(
+                f"{found.device} does not list {precision} (it lists "
+                f"{', '.join(found.precisions)}); use precision auto or fp32"
+            )
+        threads = options.thread_count()
+        model, spec = graphs.read_graph(graph)
+        inputs, outputs = graphs.tensor_specs(spec, size, batch)
+        compiled = _compile(graphs.freeze(model, inputs), precision, threads)
+        for port in compiled.outputs:
+            name = next(iter(port.names & outputs.keys()), None)
+            shape = tuple(port.shape) if port.partial_shape.is_static else None
+            if name is None or shape != outputs[name].shape:
+                raise EngineError(
+                    f"the graph's output {name or port.any_name} has the shape {shape}, "
+                    "which is not the contract's"
+                )
+        info = EngineInfo(self.name, found.device, precision, threads, found.version)
+        engine = OpenVINOEngine(info, inputs, outputs, compiled.create_infer_request())
+        run_on_zeros(engine)
+        return engine
+
+
+class OpenVINOEngine:
+    """See `Engine`."""
+
+    def __init__(
+        self,
+        info: EngineInfo,
+        inputs: Mapping[str, TensorSpec],
+        outputs: Mapping[str, TensorSpec],
+        request: Any,
+    ) -> None:
+        self.info = info
+        self.inputs = inputs
+        self.outputs = outputs
+        self._request = request
+        # id -> (array, wrapper): holding the array keeps its id from being given away.
+        self._wrappers: OrderedDict[int, tuple[Array, Any]] = OrderedDict()
+
+    def run(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> None:
+        if self._request is None:
+            raise EngineError("the engine is closed")
+        check_tensors(inputs, outputs, self.inputs, self.outputs)
+        try:
+            for name, array in (*inputs.items(), *outputs.items()):
+                self._request.set_tensor(name, self._wrapper(array))
+            self._request.start_async()
+            self._request.wait()
+        except RuntimeError as error:
+            raise EngineError(f"OpenVINO failed on a frame: {cause(error)}") from error
+
+    def close(self) -> None:
+        self._request = None
+        self._wrappers.clear()
+
+    def _wrapper(self, array: Array) -> Any:
+        import openvino
+
+        if not array.flags.writeable:
+            return openvino.Tensor(array)  # OpenVINO shares writable memory only: this copies
+        key = id(array)
+        if key in self._wrappers:
+            self._wrappers.move_to_end(key)
+        else:
+            self._wrappers[key] = (array, openvino.Tensor(array, shared_memory=True))
+            if len(self._wrappers) > _WRAPPERS:
+                self._wrappers.popitem(last=False)
+        return self._wrappers[key][1]
+
+
+@cache
+def _core() -> Any:
+    import openvino
+
+    return openvino.Core()
+
+
+def _version() -> str:
+    import openvino
+
+    return str(openvino.__version__).partition("-")[0]
+
+
+def _compile(graph: bytes, precision: str, threads: int) -> Any:
+    import openvino
+
+    element = {"bf16": openvino.Type.bf16, "fp32": openvino.Type.f32}[precision]
+    config = {
+        "INFERENCE_PRECISION_HINT": element,
+        "PERFORMANCE_HINT": "LATENCY",
+        "NUM_STREAMS": 1,
+        "INFERENCE_NUM_THREADS": threads,
+    }
+    try:
+        compiled = _core().compile_model(_core().read_model(io.BytesIO(graph)), _DEVICE, config)
+        taken = compiled.get_property("INFERENCE_PRECISION_HINT")
+    except RuntimeError as error:
+        raise EngineError(f"OpenVINO cannot compile the graph: {cause(error)}") from error
+    if taken != element:
+        raise EngineError(f"OpenVINO took {taken} where {precision} was asked for")
+    return compiled
