@@ -1,0 +1,5 @@
+"""`python -m streamfx.cli`."""
+
+from streamfx.cli import main
+
+main()

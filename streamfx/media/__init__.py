@@ -1,0 +1,1 @@
+"""Recorded video and pictures: reading, writing, and what is in a file."""
