@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import av
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from streamfx.color import frame_from_rgb, frame_to_rgb
 from streamfx.errors import InputError
 
 RGB = NDArray[np.uint8]
@@ -32,31 +32,9 @@ class Clip:
     runs: tuple[tuple[RGB, ...], ...]
 
 
-def rgb_to_yuv420(rgb: RGB) -> tuple[RGB, RGB, RGB]:
-    """BT.601 limited-range planes y [H, W], u and v [H/2, W/2] of RGB [H, W, 3] (even sides)."""
-    height, width = rgb.shape[:2]
-    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24")
-    flat = frame.reformat(format="yuv420p").to_ndarray().reshape(-1)
-    luma, chroma = height * width, height * width // 4
-    half = (height // 2, width // 2)
-    return (
-        flat[:luma].reshape(height, width),
-        flat[luma : luma + chroma].reshape(half),
-        flat[luma + chroma :].reshape(half),
-    )
-
-
-def yuv420_to_rgb(y: RGB, u: RGB, v: RGB) -> RGB:
-    """The inverse of `rgb_to_yuv420`."""
-    height, width = y.shape
-    flat = np.concatenate([y.reshape(-1), u.reshape(-1), v.reshape(-1)])
-    frame = av.VideoFrame.from_ndarray(flat.reshape(height * 3 // 2, width), format="yuv420p")
-    return frame.reformat(format="rgb24").to_ndarray()
-
-
 def as_video(rgb: RGB) -> RGB:
     """`rgb` with no more chroma detail than 4:2:0 video carries, so that all rows start alike."""
-    return yuv420_to_rgb(*rgb_to_yuv420(rgb))
+    return frame_to_rgb(frame_from_rgb(rgb))
 
 
 def find_clips(paths: Iterable[Path]) -> list[Path]:
@@ -113,18 +91,6 @@ def _read_run(
             break
         if frames or frame.time is None or frame.time >= seconds:
             height = 2 * round(frame.height * width / frame.width / 2)
-            planes = frame.reformat(width, height, "yuv420p", interpolation="AREA")
-            frames.append(planes.reformat(format="rgb24").to_ndarray())
+            rgb = frame.to_ndarray(width=width, height=height, format="rgb24", interpolation="AREA")
+            frames.append(as_video(np.asarray(rgb, np.uint8)))
     return tuple(frames)
-
-
-def read_picture(path: Path) -> RGB:
-    """A picture file as uint8 RGB [H, W, 3].
-
-    Raises:
-        InputError: it is missing or not a picture.
-    """
-    picture = cv2.imread(str(path), cv2.IMREAD_COLOR) if path.is_file() else None
-    if picture is None:
-        raise InputError(f"cannot read a picture from {path}; give a JPEG or PNG file")
-    return np.ascontiguousarray(picture[:, :, ::-1]).astype(np.uint8, copy=False)

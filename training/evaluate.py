@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from statistics import fmean, median
 
 import numpy as np
@@ -73,10 +74,7 @@ def make_probe(clip: Clip, seed: int) -> Probe:
     return Probe(
         name=clip.name,
         runs=clip.runs,
-        motions=tuple(
-            tuple(estimate_motion(a, b) for a, b in zip(run[:-1], run[1:], strict=True))
-            for run in clip.runs
-        ),
+        motions=tuple(tuple(estimate_motion(a, b) for a, b in pairwise(run)) for run in clip.runs),
         noisy=tuple(
             as_video(add_noise(still, random)) for _ in range(NOISE_WARM_UP + NOISE_FRAMES)
         ),
@@ -162,9 +160,7 @@ def measure(
     )
 
 
-def _measure_clip(
-    stylist: Stylist, probe: Probe, judge: Judge, target: Target
-) -> dict[str, float]:
+def _measure_clip(stylist: Stylist, probe: Probe, judge: Judge, target: Target) -> dict[str, float]:
     warps, styles, greys, likenesses = [], [], [], []
     for run, motions in zip(probe.runs, probe.motions, strict=True):
         outputs = stylist(run)

@@ -39,14 +39,7 @@ class Motion:
 
     def warp(self, earlier: RGB | Floats) -> Floats:
         """The earlier frame's pixels moved onto this frame, float32 [H, W, 3]."""
-        moved = cv2.remap(
-            earlier.astype(np.float32),
-            self.source,
-            None,
-            cv2.INTER_LINEAR,
-            borderMode=cv2.BORDER_REPLICATE,
-        )
-        return np.asarray(moved, np.float32)
+        return _sample(earlier.astype(np.float32), self.source)
 
 
 def luma(rgb: RGB) -> NDArray[np.uint8]:
@@ -73,14 +66,21 @@ def _estimate_motion(earlier: bytes, later: bytes, height: int) -> Motion:
     if earlier == later:
         return Motion(grid, np.ones((height, width), bool))
     flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    backward = np.asarray(flow.calc(second, first, None), np.float32)
-    forward = np.asarray(flow.calc(first, second, None), np.float32)
+    backward = np.asarray(flow.calc(second, first, np.zeros_like(grid)), np.float32)
+    forward = np.asarray(flow.calc(first, second, np.zeros_like(grid)), np.float32)
     source = grid + backward
-    returned = np.asarray(cv2.remap(forward, source, None, cv2.INTER_LINEAR), np.float32)
+    returned = _sample(forward, source)
     gap = ((backward + returned) ** 2).sum(-1)
     length = (backward**2).sum(-1) + (returned**2).sum(-1)
     inside = ((source >= 0) & (source <= (width - 1, height - 1))).all(-1)
     return Motion(source, (gap < 0.01 * length + 0.5) & inside)
+
+
+def _sample(image: Floats, positions: Floats) -> Floats:
+    """Bilinear samples of [H, W, C] at (x, y) positions [H, W, 2], edges repeated."""
+    x, y = positions[..., 0], positions[..., 1]
+    sampled = cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(sampled, np.float32)
 
 
 def contrast_ratio(outputs: Sequence[RGB | Floats], inputs: Sequence[RGB | Floats]) -> float:

@@ -29,6 +29,15 @@ def untouched(frames: Sequence[RGB]) -> list[RGB]:
     return list(frames)
 
 
+def frame_by_frame(stylize: Callable[[RGB], RGB], frames: Sequence[RGB]) -> list[RGB]:
+    """`stylize` of every frame; one run for a frame object that repeats, as in a still."""
+    outputs: list[RGB] = []
+    for index, frame in enumerate(frames):
+        still = index > 0 and frame is frames[index - 1]
+        outputs.append(outputs[-1] if still else stylize(frame))
+    return outputs
+
+
 class Smoothed:
     """Another stylist's output, averaged over time along the input's motion.
 
@@ -48,7 +57,7 @@ class Smoothed:
             motion = estimate_motion(earlier, later)
             weight = self._weight * motion.visible[:, :, None].astype(np.float32)
             past = weight * motion.warp(past) + (1 - weight) * output
-            smoothed.append(np.rint(past).astype(np.uint8))
+            smoothed.append(_to_bytes(past))
         return smoothed
 
 
@@ -69,14 +78,19 @@ class ColorFilter:
         first = _lab(frames[0])
         mean, deviation = first.mean((0, 1)), first.std((0, 1)) + 1.0
         to_mean, to_deviation = self._target.mean((0, 1)), self._target.std((0, 1)) + 1.0
-        outputs = []
-        for frame in frames:
+
+        def color(frame: RGB) -> RGB:
             lab = (_lab(frame) - mean) / deviation * to_deviation + to_mean
             rgb = cv2.cvtColor(lab.astype(np.float32), cv2.COLOR_Lab2RGB) * 255
             blurred = cv2.GaussianBlur(rgb, (0, 0), self._radius)
             sharp = rgb + self._sharpening * (rgb - blurred)
-            outputs.append(np.clip(np.rint(sharp), 0, 255).astype(np.uint8))
-        return outputs
+            return _to_bytes(sharp)
+
+        return frame_by_frame(color, frames)
+
+
+def _to_bytes(values: Floats) -> RGB:
+    return np.asarray(np.clip(np.rint(values), 0, 255), np.uint8)
 
 
 def _lab(rgb: RGB) -> Floats:
@@ -113,21 +127,14 @@ class Peer:
         if cache is not None:
             cache.mkdir(parents=True, exist_ok=True)
             self._room = limit - sum(1 for _ in cache.iterdir())
-        self._last: tuple[str, RGB] | None = None
 
     def __call__(self, frames: Sequence[RGB]) -> list[RGB]:
-        return [self._stylize(frame) for frame in frames]
+        return frame_by_frame(self._stylize, frames)
 
     def _stylize(self, frame: RGB) -> RGB:
         key = self._key.copy()
         key.update(f"{frame.shape}".encode() + frame.tobytes())
-        name = key.hexdigest()
-        if self._last is None or self._last[0] != name:  # a still picture costs one run
-            self._last = (name, self._stored(name, frame))
-        return self._last[1]
-
-    def _stored(self, name: str, frame: RGB) -> RGB:
-        path = self._folder / f"{name}.png" if self._folder else None
+        path = self._folder / f"{key.hexdigest()}.png" if self._folder else None
         if path and path.is_file():
             found = cv2.imread(str(path), cv2.IMREAD_COLOR)
             if found is not None and found.shape == frame.shape:
