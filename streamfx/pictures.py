@@ -1,0 +1,77 @@
+"""Reading a still picture from a file that nobody has checked yet."""
+
+from __future__ import annotations
+
+import io
+import os
+import warnings
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from streamfx.errors import InputError
+
+Picture = NDArray[np.uint8]
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
+MOST_BYTES = 64 << 20
+MOST_PIXELS = 64_000_000
+
+
+def read_picture(path: str | os.PathLike[str]) -> Picture:
+    """The picture in the file `path` as uint8 RGB [H, W, 3], upright, transparency on white.
+
+    Raises:
+        InputError: there is no such file, it is larger than 64 MiB or 64 megapixels, or it
+            is not a whole JPEG, PNG, WebP, BMP or TIFF picture.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"cannot read the picture {os.fspath(path)!r}: {reason}") from error
+    return decode_picture(data, os.fspath(path))
+
+
+def decode_picture(data: bytes, name: str) -> Picture:
+    """As `read_picture`, for the bytes of a file that messages call `name`."""
+    if not data:
+        raise InputError(f"the picture {name!r} is empty")
+    if len(data) > MOST_BYTES:
+        raise InputError(f"the picture {name!r} is larger than {MOST_BYTES >> 20} MiB")
+    try:
+        with warnings.catch_warnings():
+            # Pillow warns of a size that the line below holds to a tighter bound.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(io.BytesIO(data), formats=FORMATS)
+        if image.width * image.height > MOST_PIXELS:
+            raise InputError(
+                f"the picture {name!r} has {image.width}x{image.height} pixels; "
+                f"{MOST_PIXELS // 1_000_000} megapixels is the most"
+            )
+        upright = ImageOps.exif_transpose(image)
+        if upright.has_transparency_data:
+            layer = upright.convert("RGBA")
+            upright = Image.new("RGBA", layer.size, "white")
+            upright.alpha_composite(layer)
+        return np.array(upright.convert("RGB"), np.uint8)
+    except InputError:
+        raise
+    except UnidentifiedImageError as error:
+        raise InputError(f"{name!r} is not a {', '.join(FORMATS)} picture") from error
+    except Exception as error:  # a damaged file makes Pillow's decoders raise nearly anything
+        raise InputError(f"the picture {name!r} is damaged: {error}") from error
+
+
+def square(picture: Picture, side: int) -> Picture:
+    """The largest centred square of a [H, W, 3] picture, resized to [side, side, 3]."""
+    height, width = picture.shape[:2]
+    edge = min(height, width)
+    top, left = (height - edge) // 2, (width - edge) // 2
+    crop = picture[top : top + edge, left : left + edge]
+    method = cv2.INTER_AREA if edge > side else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(crop, (side, side), interpolation=method), np.uint8)

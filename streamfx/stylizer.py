@@ -1,0 +1,252 @@
+"""The stylizer: frames in, restyled frames out, remembering the last one."""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamfx import engines
+from streamfx.color import even, frame_from_rgb, frame_to_rgb
+from streamfx.engines.base import Precision
+from streamfx.engines.graph import read_spec
+from streamfx.errors import InputError, StreamFXError
+from streamfx.expressions import format_expression, pack_named_by, parse_expression, resolve
+from streamfx.frames import Frame
+from streamfx.motion import motion_between, reduce_luma
+from streamfx.scene import Sketch, is_cut, is_gap, sketch
+from streamfx.styles import DEFAULT, Pack, find_pack
+
+SMALLEST_SIDE = 16
+_ENGINES = 3
+
+Floats = NDArray[np.float32]
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What is kept of a frame to compare the next one with."""
+
+    size: Size
+    time: float
+    sketch: Sketch
+    luma: NDArray[np.uint8]  # reduced, for the motion
+
+
+class Stylizer:
+    """Restyles the frames of one stream, one after the other.
+
+    The hidden state of each frame is fed to the next. It starts afresh at a scene cut, at a
+    jump in time (back, or ahead by over 0.5 s), when the frame size changes, after a frame of
+    strength 0, and on `reset`.
+
+    One thread at a time may call it; `style` and `strength` may be set from any thread and
+    count from the next frame on. An engine is compiled when the first frame of a size comes
+    (`prepare` does it ahead), and those of the last three sizes are kept.
+
+    Args:
+        style: a style expression (see streamfx.expressions).
+        strength: 0..1; at 0 the engine does not run and the same planes come back.
+        pack: a `Pack`, a file or a pack's name; None = the pack that `style` names, or else
+            the default one. It stays for the stylizer's life.
+        backend: see `streamfx.engines.load`.
+        precision, threads: see `EngineOptions`.
+
+    Raises:
+        InputError: the pack, the style or the strength cannot be used.
+    """
+
+    def __init__(
+        self,
+        style: str,
+        *,
+        strength: float = 1.0,
+        pack: Pack | str | os.PathLike[str] | None = None,
+        backend: str = "auto",
+        precision: Precision = "auto",
+        threads: int | None = None,
+    ) -> None:
+        if pack is None:
+            pack = pack_named_by(parse_expression(style)) or DEFAULT
+        self.pack = pack if isinstance(pack, Pack) else find_pack(pack)
+        self.style = style
+        self.strength = strength
+        self._backend = backend
+        self._options = engines.EngineOptions(precision=precision, threads=threads)
+        self._graph = self.pack.generator
+        self._spec = read_spec(self._graph)
+        self._engines: OrderedDict[Size, engines.Engine] = OrderedDict()
+        self._last: _Seen | None = None
+        self._state: Floats | None = None
+        self._closed = False
+
+    @property
+    def style(self) -> str:
+        """The style expression; setting it keeps the state, so the picture changes smoothly.
+
+        Raises:
+            InputError: when it is set to what is not an expression, or not of this pack; the
+                style then stays as it was.
+        """
+        return self._style
+
+    @style.setter
+    def style(self, expression: str) -> None:
+        terms = parse_expression(expression)
+        self._code: Floats = resolve(terms, self.pack)[None]
+        self._style = format_expression(terms)
+
+    @property
+    def strength(self) -> float:
+        """How much of the style shows, 0..1.
+
+        Raises:
+            InputError: when it is set to anything else.
+        """
+        return float(self._strength[0, 0])
+
+    @strength.setter
+    def strength(self, value: float) -> None:
+        if not 0 <= value <= 1:
+            raise InputError(f"the strength is a number from 0 to 1, not {value}")
+        self._strength: Floats = np.full((1, 1), value, np.float32)
+
+    def reset(self) -> None:
+        """Forget the last frame: the next one is restyled as the first of a stream."""
+        self._last = None
+        self._state = None
+
+    def prepare(self, height: int, width: int) -> engines.EngineInfo:
+        """Compile the engine for a frame size, unless it is there, and say what it is.
+
+        Raises:
+            InputError: a side is odd or below 16 pixels.
+            EngineError: no engine can be had.
+        """
+        return self._engine((height, width)).info
+
+    def __call__(self, frame: Frame) -> Frame:
+        """The restyled frame: new planes, with the time and the colour tags of `frame`.
+
+        At strength 0 it has the very planes of `frame`.
+
+        Raises:
+            InputError: a side is odd or below 16 pixels, or the planes do not fit each other.
+            EngineError: no engine can be had, or it failed.
+        """
+        _check_planes(frame)
+        if self.strength == 0:
+            self.reset()
+            return replace(frame)
+        size = (frame.height, frame.width)
+        engine = self._engine(size)
+        seen = _Seen(size, frame.time, sketch(frame.y), reduce_luma(frame.y))
+        if self._last is not None and _starts_afresh(self._last, seen):
+            self.reset()
+        motion = None
+        if self._spec.motion and self._last is not None:
+            motion = motion_between(self._last.luma, seen.luma, size, self._spec)
+        restyled, self._state = self._run(engine, frame, self._state, motion)
+        self._last = seen
+        return restyled
+
+    def picture(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """A restyled still, uint8 RGB [H, W, 3] of any size from 16 pixels a side.
+
+        It stands alone: a stream that is under way is not touched. Between RGB and the planes
+        lies one conversion (BT.709, limited range); at strength 0 the picture comes back as is.
+
+        Raises:
+            InputError: it is not such a picture.
+            EngineError: no engine can be had, or it failed.
+        """
+        if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
+            raise InputError(f"a picture is uint8 [H, W, 3], not {rgb.dtype} {list(rgb.shape)}")
+        height, width = rgb.shape[:2]
+        _check_size((height + height % 2, width + width % 2))
+        if self.strength == 0:
+            return rgb.copy()
+        frame = frame_from_rgb(even(rgb))
+        restyled, _ = self._run(self._engine((frame.height, frame.width)), frame)
+        painted = frame_to_rgb(restyled)
+        return np.ascontiguousarray(painted[:height, :width])
+
+    def close(self) -> None:
+        """Free the engines; closing again does nothing, calling afterwards is an error."""
+        self._closed = True
+        self.reset()
+        while self._engines:
+            self._engines.popitem()[1].close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _engine(self, size: Size) -> engines.Engine:
+        if self._closed:
+            raise StreamFXError("the stylizer is closed; make a new one")
+        if size in self._engines:
+            self._engines.move_to_end(size)
+            return self._engines[size]
+        _check_size(size)
+        engine = engines.load(self._graph, size, backend=self._backend, options=self._options)
+        self._engines[size] = engine
+        if len(self._engines) > _ENGINES:
+            self._engines.popitem(last=False)[1].close()
+        return engine
+
+    def _run(
+        self,
+        engine: engines.Engine,
+        frame: Frame,
+        state: Floats | None = None,
+        motion: Floats | None = None,
+    ) -> tuple[Frame, Floats]:
+        """The restyled frame and the next state; None stands for zeros, "no past"."""
+        y, u, v = (np.ascontiguousarray(p)[None, None] for p in (frame.y, frame.u, frame.v))
+        inputs: dict[str, engines.Array] = {"y": y, "u": u, "v": v}
+        inputs |= {"style": self._code, "strength": self._strength}
+        for name, given in (("state", state), ("motion", motion)):
+            if name in engine.inputs:
+                zeros = np.zeros(engine.inputs[name].shape, np.float32)
+                inputs[name] = zeros if given is None else given
+        outputs = {name: np.empty(spec.shape, spec.dtype) for name, spec in engine.outputs.items()}
+        engine.run(inputs, outputs)
+        planes = (outputs[name][0, 0] for name in ("y_out", "u_out", "v_out"))
+        return replace(frame, **dict(zip("yuv", planes, strict=True))), outputs["state_out"]
+
+
+def _starts_afresh(last: _Seen, seen: _Seen) -> bool:
+    return (
+        last.size != seen.size or is_gap(last.time, seen.time) or is_cut(last.sketch, seen.sketch)
+    )
+
+
+def _check_size(size: Size) -> None:
+    height, width = size
+    if min(size) < SMALLEST_SIDE or height % 2 or width % 2:
+        raise InputError(
+            f"a frame has even sides of at least {SMALLEST_SIDE} pixels, not {width}x{height}"
+        )
+
+
+def _check_planes(frame: Frame) -> None:
+    _check_size((frame.height, frame.width))
+    half = (frame.height // 2, frame.width // 2)
+    if (frame.u.shape, frame.v.shape) != (half, half) or any(
+        plane.dtype != np.uint8 for plane in (frame.y, frame.u, frame.v)
+    ):
+        raise InputError("the planes of a frame are uint8, and chroma has half the sides of luma")
