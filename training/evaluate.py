@@ -1,198 +1,147 @@
-"""Measure stylists on real clips: looks, steadiness and faults, one `Figures` for each."""
+"""Measure every style of a pack beside its peers: `streamfx evaluate`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
-from itertools import pairwise
-from statistics import fmean, median
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
 
-import numpy as np
+import cv2
 
-from .clips import RGB, Clip, as_video
-from .judge import Judge, Target
-from .metrics import (
-    GridPeak,
-    Motion,
-    estimate_motion,
-    flat_deviation,
-    grid_peak,
-    interior,
-    mean_difference,
-    noise_gain,
-    ssim,
-    warp_ratio,
-)
-from .stylists import Stylist
+from streamfx.engines.base import Precision
+from streamfx.errors import InputError
+from streamfx.pictures import read_picture
+from streamfx.styles import Pack
+from streamfx.stylizer import Stylizer
 
-NOISE_SIGMA = 2.0
-NOISE_WARM_UP = 8
-NOISE_FRAMES = 12
-STILL_WARM_UP = 3
-DRIFT_FRAMES = 200
-DRIFT_FROM = 5
-MARGIN = 32
-SHIFTS = tuple((s, 7 * s % 16) for s in range(1, 16))  # every offset from 1 to 15, in x and in y
-FLAT_COLORS = {
-    "black": (24, 24, 24),
-    "grey": (128, 128, 128),
-    "white": (232, 232, 232),
-    "skin": (205, 160, 135),
-    "sky": (120, 165, 215),
-    "leaf": (80, 120, 60),
-    "red": (170, 50, 50),
-}
+from . import report as rows
+from .clips import RGB, Clip
+from .judge import Judge
+from .probes import Figures, Probe, make_probe, measure
+from .report import Report
+from .sheets import clip_sheet
+from .stylists import ColorFilter, PackStylist, Peer, Smoothed, Stylist, untouched
+
+Progress = Callable[[str, float], None]
 
 
-@dataclass(frozen=True)
-class Probe:
-    """One clip and what is made of it.
-
-    Attributes:
-        name: the clip's.
-        runs: its contiguous runs of frames.
-        motions: of each run, from every frame but the first back to the one before.
-        noisy: the still under fresh sensor noise of deviation 2, warm-up frames first.
-        still: its middle frame.
-        windows: the still seen through a window, unmoved first, then moved by each of `SHIFTS`.
-    """
-
-    name: str
-    runs: tuple[tuple[RGB, ...], ...]
-    motions: tuple[tuple[Motion, ...], ...]
-    noisy: tuple[RGB, ...]
-    still: RGB
-    windows: tuple[RGB, ...]
-
-
-def make_probe(clip: Clip, seed: int) -> Probe:
-    """Prepare a clip for `measure`; the same seed gives the same noise."""
-    middle = clip.runs[len(clip.runs) // 2]
-    still = middle[len(middle) // 2]
-    random = np.random.default_rng(seed)
-    height, width = still.shape[:2]
-    return Probe(
-        name=clip.name,
-        runs=clip.runs,
-        motions=tuple(tuple(estimate_motion(a, b) for a, b in pairwise(run)) for run in clip.runs),
-        noisy=tuple(
-            as_video(add_noise(still, random)) for _ in range(NOISE_WARM_UP + NOISE_FRAMES)
-        ),
-        still=still,
-        windows=tuple(
-            as_video(still[y : height - 16 + y, x : width - 16 + x]) for x, y in ((0, 0), *SHIFTS)
-        ),
-    )
-
-
-def add_noise(picture: RGB, random: np.random.Generator) -> RGB:
-    """`picture` with Gaussian sensor noise of `NOISE_SIGMA` levels."""
-    noisy = picture + random.normal(0, NOISE_SIGMA, picture.shape)
-    return np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
-
-
-@dataclass(frozen=True)
-class Figures:
-    """What the report says of one stylist and one painting; lower is better but for `ssim`.
-
-    Attributes:
-        style: style distance to the painting (`Judge.compare`), median over clips.
-        grey: the same on grey frames of equal luminance.
-        warp: `metrics.warp_ratio`, median over clips.
-        gain: `metrics.noise_gain`, median over clips.
-        ssim: structural similarity of input and output luma, median over clips.
-        shift: mean |G(shift x) - shift G(x)| over shifts and clips, in levels.
-        flat: deviation of a flat frame's output, in levels, the worst colour's.
-        drift: mean change of a still picture between frames 5 and 200, in levels, the worst clip's.
-        peak: the strongest 4-, 8- or 16-pixel grid over the flat frames.
-        clips: each clip's own figures.
-    """
-
-    style: float
-    grey: float
-    warp: float
-    gain: float
-    ssim: float
-    shift: float
-    flat: float
-    drift: float
-    peak: GridPeak
-    clips: dict[str, dict[str, float]] = field(default_factory=dict)
-
-    def as_dict(self) -> dict[str, object]:
-        """Plain values for JSON."""
-        return asdict(self) | {"peak": asdict(self.peak) | {"found": self.peak.found}}
-
-
-def measure(
-    stylist: Stylist, probes: Sequence[Probe], judge: Judge, targets: Sequence[Target]
-) -> Figures:
-    """Run a stylist over every probe.
+def read_paintings(
+    pack: Pack, folder: Path | None, named: Mapping[str, Path] | None = None
+) -> dict[str, RGB]:
+    """The painting of every style of a pack, uint8 RGB [H, W, 3].
 
     Args:
-        stylist: what to measure.
-        probes: one for each clip.
-        judge: the network behind the style distance.
-        targets: the painting as `judge.target` sees it at each probe's frame size.
+        pack: its manifest names each style's file in `source`.
+        folder: where these files are.
+        named: style name -> file, for those that are elsewhere.
+
+    Raises:
+        InputError: a painting is missing or unreadable, or a style is not the pack's.
     """
-    clips = {
-        probe.name: _measure_clip(stylist, probe, judge, target)
-        for probe, target in zip(probes, targets, strict=True)
-    }
-    height, width = probes[0].still.shape[:2]
-    flats = [_flat_output(stylist, height, width, color) for color in FLAT_COLORS.values()]
-    peaks = [grid_peak(output, MARGIN) for output in flats]
-
-    def over_clips(name: str) -> list[float]:
-        return [figures[name] for figures in clips.values()]
-
-    return Figures(
-        style=median(over_clips("style")),
-        grey=median(over_clips("grey")),
-        warp=median(over_clips("warp")),
-        gain=median(over_clips("gain")),
-        ssim=median(over_clips("ssim")),
-        shift=fmean(over_clips("shift")),
-        flat=max(flat_deviation(output, MARGIN) for output in flats),
-        drift=max(over_clips("drift")),
-        peak=max(peaks, key=lambda peak: (peak.found, peak.amplitude)),
-        clips=clips,
-    )
+    files = dict(named or {})
+    for name in files:
+        pack.style(name)
+    for style in pack.styles:
+        file = files.setdefault(style.name, (folder or Path()) / style.source)
+        if not file.is_file():
+            raise InputError(
+                f"the painting of {style.name} is not at {file}; say where it is with "
+                f"--pictures FOLDER or --painting {style.name}=FILE"
+            )
+    return {style.name: read_picture(files[style.name]) for style in pack.styles}
 
 
-def _measure_clip(stylist: Stylist, probe: Probe, judge: Judge, target: Target) -> dict[str, float]:
-    warps, styles, greys, likenesses = [], [], [], []
-    for run, motions in zip(probe.runs, probe.motions, strict=True):
-        outputs = stylist(run)
-        warps.append(warp_ratio(outputs, run, motions))
-        likenesses += [ssim(a, b) for a, b in zip(run, outputs, strict=True)]
-        style, grey = judge.compare(outputs[-1], target)
-        styles.append(style)
-        greys.append(grey)
-    noisy = stylist(probe.noisy)
-    still = stylist([probe.still] * DRIFT_FRAMES)
+def evaluate_pack(
+    pack: Pack,
+    clips: Sequence[Clip],
+    paintings: Mapping[str, RGB],
+    *,
+    peer_cache: Path | None = None,
+    backend: str = "auto",
+    precision: Precision = "auto",
+    progress: Progress = lambda _label, _share: None,
+) -> Report:
+    """Measure a pack; the same pack, clips and engine give the same report.
+
+    Args:
+        pack: what to measure.
+        clips: at least one.
+        paintings: style name -> uint8 RGB [H, W, 3].
+        peer_cache: a folder that keeps the peer's output pictures; None keeps none.
+        backend, precision: see `Stylizer`.
+        progress: is told what comes next and the share that is done, 0..1.
+
+    Raises:
+        InputError: a clip cannot be measured.
+        StreamFXError: the judge network or the peer is not installed.
+        EngineError: no engine can be had.
+    """
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)  # the flow depends on how many threads share the frame
+    try:
+        return _evaluate(pack, clips, paintings, peer_cache, backend, precision, progress)
+    finally:
+        cv2.setNumThreads(threads)
+
+
+def _evaluate(
+    pack: Pack,
+    clips: Sequence[Clip],
+    paintings: Mapping[str, RGB],
+    peer_cache: Path | None,
+    backend: str,
+    precision: Precision,
+    progress: Progress,
+) -> Report:
+    progress("clips", 0.0)
+    probes = [make_probe(clip, seed) for seed, clip in enumerate(clips)]
+    judge = Judge()
+    styles: dict[str, dict[str, Figures]] = {}
+    engine = ""
+    total = len(paintings) * len(rows.ROWS)
+    for name, painting in paintings.items():
+        targets = [judge.target(painting, _area(probe)) for probe in probes]
+        with Stylizer(name, pack=pack, backend=backend, precision=precision) as stylizer:
+            info = stylizer.prepare(*probes[0].still.shape[:2])
+            engine = f"{info.backend} {info.version}, {info.precision}, {info.device}"
+            styles[name] = {}
+            for row, stylist in _stylists(stylizer, painting, peer_cache).items():
+                done = len(styles) - 1 + len(styles[name]) / len(rows.ROWS)
+                progress(f"{name}: {row}", done * len(rows.ROWS) / total)
+                styles[name][row] = measure(stylist, probes, judge, targets)
+    progress("done", 1.0)
+    sizes = [f"{p.name} ({p.still.shape[1]}x{p.still.shape[0]})" for p in probes]
+    return Report(pack.name, styles, engine, sizes)
+
+
+def _stylists(stylizer: Stylizer, painting: RGB, peer_cache: Path | None) -> dict[str, Stylist]:
+    peer = Peer(painting, peer_cache)
     return {
-        "style": fmean(styles),
-        "grey": fmean(greys),
-        "warp": float(np.nanmean(warps)),
-        "gain": noise_gain(noisy[NOISE_WARM_UP:], probe.noisy[NOISE_WARM_UP:]),
-        "ssim": fmean(likenesses),
-        "shift": _shift_difference(stylist, probe),
-        "drift": mean_difference(still[DRIFT_FROM - 1], still[-1]),
+        rows.OURS: PackStylist(stylizer),
+        rows.PEER: peer,
+        rows.SMOOTHED: Smoothed(peer),
+        rows.FILTER: Smoothed(ColorFilter(painting)),
+        rows.UNTOUCHED: untouched,
     }
 
 
-def _shift_difference(stylist: Stylist, probe: Probe) -> float:
-    unmoved, *moved = (stylist([window] * STILL_WARM_UP)[-1] for window in probe.windows)
-    height, width = unmoved.shape[:2]
-    return fmean(
-        mean_difference(
-            interior(unmoved[y:, x:], MARGIN), interior(output[: height - y, : width - x], MARGIN)
-        )
-        for (x, y), output in zip(SHIFTS, moved, strict=True)
-    )
+def _area(probe: Probe) -> int:
+    return probe.still.shape[0] * probe.still.shape[1]
 
 
-def _flat_output(stylist: Stylist, height: int, width: int, color: tuple[int, int, int]) -> RGB:
-    frame = np.full((height, width, 3), color, np.uint8)
-    return stylist([frame] * NOISE_WARM_UP)[-1]
+def pack_sheet(
+    pack: Pack,
+    paintings: Mapping[str, RGB],
+    clips: Sequence[Clip],
+    backend: str = "auto",
+    precision: Precision = "auto",
+) -> RGB:
+    """Every style of a pack on a frame of every clip, as a picture: see `clip_sheet`."""
+    with ExitStack() as stack:
+        stylists = {
+            name: PackStylist(
+                stack.enter_context(Stylizer(name, pack=pack, backend=backend, precision=precision))
+            )
+            for name in paintings
+        }
+        return clip_sheet(stylists, paintings, clips)

@@ -37,6 +37,11 @@ class Motion:
     source: Floats
     visible: NDArray[np.bool_]
 
+    @property
+    def is_usable(self) -> bool:
+        """Whether at least half of the frame was visible before: no scene cut lies between."""
+        return bool(self.visible.mean() >= MIN_VISIBLE)
+
     def warp(self, earlier: RGB | Floats) -> Floats:
         """The earlier frame's pixels moved onto this frame, float32 [H, W, 3]."""
         return _sample(earlier.astype(np.float32), self.source)
@@ -105,7 +110,7 @@ def warp_error(frames: Sequence[RGB], motions: Sequence[Motion]) -> float:
     errors = [
         float(np.abs(later.astype(np.float32) - motion.warp(earlier))[motion.visible].mean())
         for earlier, later, motion in zip(frames[:-1], frames[1:], motions, strict=True)
-        if motion.visible.mean() >= MIN_VISIBLE
+        if motion.is_usable
     ]
     return float(np.mean(errors)) if errors else float("nan")
 
@@ -167,7 +172,7 @@ def mean_difference(first: RGB, second: RGB) -> float:
 
 def flat_deviation(output: RGB, margin: int = 32) -> float:
     """Deviation inside a frame that should be flat, in levels: the largest of R, G and B."""
-    return float(interior(output, margin).reshape(-1, 3).astype(np.float32).std(0).max())
+    return float(interior(output, margin).reshape(-1, 3).astype(np.float64).std(0).max())
 
 
 @dataclass(frozen=True)
@@ -204,7 +209,7 @@ def grid_peak(output: RGB, margin: int = 32) -> GridPeak:
     Args:
         output: uint8 RGB [H, W, 3] with at least 64 pixels a side inside the margin.
     """
-    inside = interior(output, margin).astype(np.float32)
+    inside = interior(output, margin).astype(np.float64)
     height, width = (side // 16 * 16 for side in inside.shape[:2])
     if min(height, width) < 64:
         raise ValueError(f"the interior is {width}x{height}; a grid needs at least 64x64 pixels")
@@ -219,7 +224,7 @@ def grid_peak(output: RGB, margin: int = 32) -> GridPeak:
     return max(found or peaks, key=lambda peak: peak.amplitude)
 
 
-def _line_peaks(profile: Floats) -> list[GridPeak]:
+def _line_peaks(profile: NDArray[np.float64]) -> list[GridPeak]:
     window = np.hanning(len(profile) + 1)[:-1]
     spectrum = np.abs(np.fft.rfft((profile - profile.mean()) * window)) * 2 / window.sum()
     peaks = []
@@ -231,7 +236,7 @@ def _line_peaks(profile: Floats) -> list[GridPeak]:
     return peaks
 
 
-def _dot_peaks(residual: Floats) -> list[GridPeak]:
+def _dot_peaks(residual: NDArray[np.float64]) -> list[GridPeak]:
     height, width = residual.shape
     window = np.outer(np.hanning(height + 1)[:-1], np.hanning(width + 1)[:-1])
     # A product of two sinusoids shares its amplitude among four bins: hence 4, not 2.

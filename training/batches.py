@@ -1,0 +1,188 @@
+"""Batches: moving clips of contents and targets, pictures of the style, trouble on the inputs.
+
+Everything in a batch follows from the recipe's seed and the iteration's number alone, so a run
+that resumes sees the batches that it would have seen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from streamfx.training.color import rgb_to_planes
+from streamfx.training.library import Library
+from streamfx.training.motion import (
+    LAYERS,
+    Coverage,
+    Trajectories,
+    cover,
+    cut,
+    draw_trajectories,
+    render,
+)
+from streamfx.training.recipes import DataConfig, Recipe
+
+ENCODER_SIDE = 256
+FLAT_SIDE = 128
+CUT_SIDE = 320
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One batch; B clips of T frames of s pixels, the last `frames` of which carry losses.
+
+    Attributes:
+        inputs: [B,T,6,s/2,s/2], planes with noise, exposure and compression trouble.
+        targets: [B,frames,6,s/2,s/2].
+        pictures: [B,2,3,256,256], the style's picture and that of the style blended in.
+        mix: [B,1], share of the second style, 0 for most clips.
+        patches: [B,3,s,s], parts of the style's picture.
+        flat: [2,6,64,64], planes of one colour with a little noise.
+        motion, coverage: what moved where.
+        preroll: frames before those with losses.
+    """
+
+    inputs: Tensor
+    targets: Tensor
+    pictures: Tensor
+    mix: Tensor
+    patches: Tensor
+    flat: Tensor
+    motion: Trajectories
+    coverage: Coverage
+    preroll: int
+
+
+def make_batch(library: Library, recipe: Recipe, iteration: int) -> Batch:
+    """Draw batch number `iteration`."""
+    data = recipe.data
+    random = np.random.default_rng((recipe.seed, iteration))
+    preroll = int(random.integers(0, data.preroll + 1))
+    frames = preroll + data.frames
+    motion = draw_trajectories(random, data.batch, frames, data.window, data.still_share)
+    coverage = cover(motion, data.window)
+    stills, painted, pictures, mix, patches = [], [], [], [], []
+    for _ in range(data.batch):
+        first, second, share = _draw_styles(random, library, data)
+        a, b = library.styles[first], library.styles[second]
+        rows = random.choice(len(a.indices), LAYERS)
+        content = library.contents[a.indices[rows]]
+        side = min(CUT_SIDE, content.shape[1])
+        room = content.shape[1] - side + 1
+        places = [
+            (int(random.integers(room)), int(random.integers(room)), bool(random.random() < 0.5))
+            for _ in range(LAYERS)
+        ]
+        stills.append(cut(content, places, side))
+        target = cut(a.targets[rows], places, side).astype(np.float32)
+        if share:
+            target += share * (cut(b.targets[rows], places, side) - target)
+        painted.append(target)
+        pictures.append([_style_crop(random, style.painting) for style in (a, b)])
+        mix.append([share])
+        patches.append(_patch(random, a.painting, data.window))
+    contents = _tensor(np.stack(stills))
+    targets = torch.from_numpy(np.stack(painted)).movedim(-1, -3) / 255
+    inputs = _trouble(random, render(contents, motion, coverage), data.noise)
+    clips = render(targets, motion.since(preroll), coverage.since(preroll))
+    return Batch(
+        inputs=_planes(inputs),
+        targets=_planes(clips),
+        pictures=_tensor(np.array(pictures)),
+        mix=torch.tensor(mix, dtype=torch.float32),
+        patches=_tensor(np.stack(patches)),
+        flat=_flat(random, data.noise),
+        motion=motion,
+        coverage=coverage,
+        preroll=preroll,
+    )
+
+
+def _draw_styles(
+    random: np.random.Generator, library: Library, data: DataConfig
+) -> tuple[int, int, float]:
+    """Two style numbers and the share of the second."""
+    extras = len(library.styles) - library.catalogue
+    if extras and random.random() < data.extra_share:
+        style = library.catalogue + int(random.integers(extras))
+        return style, style, 0.0
+    first, second = (int(n) for n in random.integers(library.catalogue, size=2))
+    if first != second and random.random() < data.blend_share:
+        return first, second, float(random.uniform(0.2, 0.8))
+    return first, first, 0.0
+
+
+def _style_crop(random: np.random.Generator, painting: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A square part of a painting, 70 to 100 % of its shorter side, for the style encoder."""
+    shorter = min(painting.shape[:2])
+    window = _window(random, painting, int(shorter * random.uniform(0.7, 1.0)))
+    size = (ENCODER_SIDE, ENCODER_SIDE)
+    return np.asarray(cv2.resize(window, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _patch(
+    random: np.random.Generator, painting: NDArray[np.uint8], side: int
+) -> NDArray[np.uint8]:
+    """A part of a painting at 0.8 to 1.25 of its size, mirrored half of the time."""
+    edge = min(int(side * random.uniform(0.8, 1.25)), *painting.shape[:2])
+    window = _window(random, painting, edge)
+    patch = np.asarray(cv2.resize(window, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
+    return patch[:, ::-1] if random.random() < 0.5 else patch
+
+
+def _window(
+    random: np.random.Generator, picture: NDArray[np.uint8], side: int
+) -> NDArray[np.uint8]:
+    top = int(random.integers(picture.shape[0] - side + 1))
+    left = int(random.integers(picture.shape[1] - side + 1))
+    return picture[top : top + side, left : left + side]
+
+
+def _trouble(random: np.random.Generator, clips: Tensor, noise: float) -> Tensor:
+    """What cameras and encoders do to frames [B,T,3,s,s]; the targets know nothing of it."""
+    out = clips.clone()
+    for clip in out:
+        if random.random() < 0.2:
+            small = F.interpolate(clip, scale_factor=0.5, mode="bilinear", antialias=True)
+            clip.copy_(F.interpolate(small, size=clip.shape[-2:], mode="bicubic"))
+        gain = random.uniform(0.85, 1.15)
+        for frame in clip:
+            frame.mul_(gain * random.normal(1, 0.01))
+        if random.random() < 0.25:
+            quality = int(random.integers(30, 85))
+            for frame in clip:
+                frame.copy_(_compressed(frame, quality))
+        if random.random() < 0.75:
+            deviation = random.uniform(0, noise) / 255
+            grain = random.standard_normal(tuple(clip.shape), np.float32) * deviation
+            clip.add_(torch.from_numpy(grain))
+    return out.clamp_(0, 1)
+
+
+def _compressed(frame: Tensor, quality: int) -> Tensor:
+    pixels = (frame.clamp(0, 1) * 255).byte().movedim(0, -1).numpy()
+    _, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    decoded = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    return torch.from_numpy(np.asarray(decoded, np.uint8)).movedim(-1, 0).float() / 255
+
+
+def _flat(random: np.random.Generator, noise: float) -> Tensor:
+    colors = random.uniform(0, 1, (2, 3, 1, 1)).astype(np.float32)
+    grain = random.standard_normal((2, 3, FLAT_SIDE, FLAT_SIDE), np.float32)
+    grain *= random.uniform(0, noise) / 255
+    return rgb_to_planes(torch.from_numpy(colors + grain).clamp(0, 1))
+
+
+def _planes(clips: Tensor) -> Tensor:
+    return rgb_to_planes(clips.flatten(0, 1)).unflatten(0, clips.shape[:2])
+
+
+def _tensor(pictures: NDArray[np.uint8]) -> Tensor:
+    """uint8 [...,H,W,3] -> float [...,3,H,W] in 0..1."""
+    return torch.from_numpy(np.ascontiguousarray(pictures)).movedim(-1, -3).float() / 255

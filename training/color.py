@@ -1,0 +1,45 @@
+"""RGB <-> the six half-resolution planes of the generator, differentiable (BT.709, limited)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+# Rows Y, Cb, Cr for R'G'B' in 0..1, before scaling to limited range (ITU-R BT.709-6).
+_TO_YCC = torch.tensor(
+    [
+        [0.2126, 0.7152, 0.0722],
+        [-0.2126 / 1.8556, -0.7152 / 1.8556, 0.5],
+        [0.5, -0.7152 / 1.5748, -0.0722 / 1.5748],
+    ]
+)
+_SCALE = torch.tensor([219.0, 224.0, 224.0]) / 255
+_OFFSET = torch.tensor([16.0, 128.0, 128.0]) / 255
+_FORWARD = _SCALE[:, None] * _TO_YCC
+_INVERSE = torch.linalg.inv(_FORWARD)
+
+
+def rgb_to_planes(rgb: Tensor) -> Tensor:
+    """RGB [N,3,H,W] in 0..1 -> planes [N,6,H/2,W/2] in 0..1, chroma averaged over 2x2."""
+    ycc = _mix(rgb, _FORWARD) + _OFFSET[:, None, None]
+    return torch.cat([F.pixel_unshuffle(ycc[:, :1], 2), F.avg_pool2d(ycc[:, 1:], 2)], dim=1)
+
+
+def planes_to_rgb(planes: Tensor) -> Tensor:
+    """Planes [N,6,h,w] -> RGB [N,3,2h,2w], unclamped, chroma interpolated."""
+    luma = F.pixel_shuffle(planes[:, :4], 2)
+    chroma = F.interpolate(planes[:, 4:], scale_factor=2.0, mode="bilinear", align_corners=False)
+    ycc = torch.cat([luma, chroma], dim=1) - _OFFSET[:, None, None]
+    return _mix(ycc, _INVERSE)
+
+
+def _mix(x: Tensor, matrix: Tensor) -> Tensor:
+    """A 3x3 matrix on the channels of [N,3,H,W]; written out, which is the fast way here."""
+    rows = [sum(row[i].item() * x[:, i] for i in range(3)) for row in matrix]
+    return torch.stack(rows, dim=1)  # type: ignore[arg-type]
+
+
+def luma(planes: Tensor) -> Tensor:
+    """Full-resolution luma of planes: [N,6,h,w] -> [N,1,2h,2w]."""
+    return F.pixel_shuffle(planes[:, :4], 2)

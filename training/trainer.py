@@ -1,0 +1,309 @@
+"""The trainer: one step of the generator, one of the discriminators, checkpoints that resume."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from streamfx.errors import InputError
+from streamfx.training import losses
+from streamfx.training.batches import Batch, make_batch
+from streamfx.training.color import luma, planes_to_rgb
+from streamfx.training.discriminators import MultiScaleDiscriminator, TemporalDiscriminator
+from streamfx.training.library import Library
+from streamfx.training.losses import interior
+from streamfx.training.motion import flow_between, warp
+from streamfx.training.networks import WIDTHS, Generator, StyleEncoder
+from streamfx.training.perceptual import ContentNetwork, statistics
+from streamfx.training.recipes import Recipe
+
+BORDER = 16
+R1_EVERY = 16
+
+
+@dataclass
+class Networks:
+    """The two networks that end up in a pack."""
+
+    generator: Generator
+    encoder: StyleEncoder
+
+    def modules(self) -> tuple[nn.Module, nn.Module]:
+        return self.generator, self.encoder
+
+    def parameters(self) -> list[nn.Parameter]:
+        return [p for module in self.modules() for p in module.parameters()]
+
+
+@dataclass
+class Progress:
+    """Where a run stands.
+
+    Attributes:
+        iteration: steps taken.
+        seconds: time spent in steps, over all sittings.
+    """
+
+    iteration: int = 0
+    seconds: float = 0.0
+    losses: dict[str, float] = field(default_factory=dict)
+
+
+class Trainer:
+    """Trains the networks of a recipe on a library of pictures."""
+
+    def __init__(self, recipe: Recipe, library: Library) -> None:
+        torch.manual_seed(recipe.seed)
+        self.recipe, self.library = recipe, library
+        config = WIDTHS[recipe.width]
+        self.networks = Networks(Generator(config), StyleEncoder(config.style_size))
+        for module in self.networks.modules():
+            module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = copy.deepcopy(self.networks)
+        self.discriminator = MultiScaleDiscriminator(config.style_size)
+        self.temporal = TemporalDiscriminator(config.style_size)
+        optimizer = recipe.optimizer
+        self.generator_optimizer = torch.optim.Adam(
+            self.networks.parameters(), optimizer.learning_rate, betas=(0.9, 0.99)
+        )
+        self.discriminator_optimizer = torch.optim.Adam(
+            [*self.discriminator.parameters(), *self.temporal.parameters()],
+            optimizer.discriminator_learning_rate,
+            betas=(0.0, 0.99),
+        )
+        self.features = ContentNetwork()
+        self.progress = Progress()
+
+    def step(self, share: float | None = None) -> dict[str, float]:
+        """One iteration; returns the value of every term.
+
+        Args:
+            share: how much of the run is done, 0..1, for the learning rate; by default the
+                share of the recipe's iterations.
+        """
+        optimizer = self.recipe.optimizer
+        iteration = self.progress.iteration
+        done = iteration / optimizer.iterations if share is None else share
+        decay = 0.1 + 0.45 * (1 + torch.cos(torch.tensor(torch.pi * min(done, 1.0))).item())
+        for group in self.generator_optimizer.param_groups:
+            group["lr"] = optimizer.learning_rate * decay
+        for group in self.discriminator_optimizer.param_groups:
+            group["lr"] = optimizer.discriminator_learning_rate * decay
+        ramp = (iteration - optimizer.warm_up) / optimizer.ramp
+        batch = make_batch(self.library, self.recipe, iteration)
+        values = self._update(batch, min(max(ramp, 0.0), 1.0))
+        self._update_average()
+        self.progress.iteration += 1
+        self.progress.losses = values
+        return values
+
+    def _update(self, batch: Batch, ramp: float) -> dict[str, float]:
+        weights = self.recipe.losses
+        with torch.autocast("cpu", torch.bfloat16):
+            codes = self._codes(batch)
+            out, flat = self._run(batch, codes)
+        terms = self._supervised(batch, out, flat)
+        fake = real = fake_triple = real_triple = None
+        pure = batch.mix[:, 0] == 0
+        if ramp and bool(pure.any()):
+            middle = out.shape[1] // 2
+            rgb = planes_to_rgb(out[pure, middle])
+            wanted = planes_to_rgb(batch.targets[pure, middle])
+            with torch.autocast("cpu", torch.bfloat16):
+                terms |= self._perceptual(rgb, wanted, batch.patches[pure])
+            # Half of the real patches are the painting's, half are what the teacher made of it.
+            real = batch.patches[pure].clone()
+            real[::2] = wanted[::2]
+            fake = interior(rgb, BORDER)
+            real = interior(real, BORDER)
+            style = codes[pure].detach()
+            fake_triple = self._triples(batch, out)
+            real_triple = self._triples(batch, batch.targets)
+            self._freeze_discriminators(True)
+            with torch.autocast("cpu", torch.bfloat16):
+                logits = self.discriminator(fake, style)
+                together = self.temporal(fake_triple, codes.detach())
+            terms["adversarial"] = losses.generator_adversarial(logits)
+            terms["temporal_adversarial"] = losses.generator_adversarial(together)
+            self._freeze_discriminators(False)
+        late = {"adversarial", "temporal_adversarial", "content", "style"}
+        total = torch.stack(
+            [
+                getattr(weights, name) * (ramp if name in late else 1.0) * value
+                for name, value in terms.items()
+            ]
+        ).sum()
+        self.generator_optimizer.zero_grad(set_to_none=True)
+        total.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.networks.parameters(), 2.0)
+        self.generator_optimizer.step()
+        values = {name: value.item() for name, value in terms.items()}
+        values["total"] = total.item()
+        if fake is not None and real is not None:
+            assert fake_triple is not None and real_triple is not None
+            values |= self._update_discriminators(
+                fake.detach(), real, codes[pure].detach(), fake_triple.detach(), real_triple,
+                codes.detach(),
+            )  # fmt: skip
+        return values
+
+    def _codes(self, batch: Batch) -> Tensor:
+        first = self.networks.encoder(batch.pictures[:, 0])
+        if not bool(batch.mix.any()):
+            return first.float()
+        second = self.networks.encoder(batch.pictures[:, 1])
+        return torch.lerp(first.float(), second.float(), batch.mix)
+
+    def _run(self, batch: Batch, codes: Tensor) -> tuple[Tensor, Tensor]:
+        """Outputs [B,frames,6,h,w] of the clips, and [2,6,h,w] of the flat pictures."""
+        generator = self.networks.generator
+        strength = torch.ones(len(codes), 1)
+        state = generator.empty_state(batch.inputs[:, 0])
+        with torch.no_grad():
+            for frame in range(batch.preroll):
+                _, state = generator(batch.inputs[:, frame], codes, strength, state)
+        outputs = []
+        for frame in range(batch.preroll, batch.inputs.shape[1]):
+            planes = batch.inputs[:, frame].contiguous(memory_format=torch.channels_last)
+            out, state = generator(planes, codes, strength, state)
+            outputs.append(out)
+        flat, _ = generator(batch.flat, codes[:2], strength[:2], generator.empty_state(batch.flat))
+        return torch.stack(outputs, dim=1).float(), flat.float()
+
+    def _supervised(self, batch: Batch, out: Tensor, flat: Tensor) -> dict[str, Tensor]:
+        """Terms that need no other network."""
+        found = interior(out.flatten(0, 1), BORDER // 2)
+        wanted = interior(batch.targets.flatten(0, 1), BORDER // 2)
+        sharp, sharp_wanted = luma(found), luma(wanted)
+        terms = {
+            "teacher_mse": losses.teacher_mse(found, wanted),
+            "teacher_l1": losses.teacher_l1(found, wanted),
+            "teacher_gradient": losses.teacher_gradient(sharp, sharp_wanted),
+            "flat": losses.flatness(interior(luma(flat), 24))
+            + losses.flatness(interior(flat[:, 4:], 12)),
+        }
+        rgb = planes_to_rgb(out.flatten(0, 1)).unflatten(0, out.shape[:2])
+        last = out.shape[1] - 1
+        near = [self._warp_error(batch, rgb, t, t - 1) for t in range(1, last + 1)]
+        terms["warp"] = torch.stack(near).mean()
+        terms["long_term"] = self._warp_error(batch, rgb, last, 0)
+        return terms
+
+    def _warp_error(self, batch: Batch, rgb: Tensor, later: int, earlier: int) -> Tensor:
+        flow, visible = flow_between(
+            batch.motion, batch.coverage, batch.preroll + later, batch.preroll + earlier
+        )
+        moved = warp(rgb[:, earlier], flow)
+        return losses.warping(
+            interior(rgb[:, later], BORDER), interior(moved, BORDER), interior(visible, BORDER)
+        )
+
+    def _perceptual(self, rgb: Tensor, wanted: Tensor, patches: Tensor) -> dict[str, Tensor]:
+        found = self.features(interior(rgb, BORDER))
+        with torch.no_grad():
+            target = self.features(interior(wanted, BORDER))
+            painting = statistics(self.features(patches))
+        return {
+            "content": losses.content(found[1:], target[1:]),
+            "style": losses.style(statistics(found), painting),
+        }
+
+    def _triples(self, batch: Batch, planes: Tensor) -> Tensor:
+        """Middle three frames and the outer two moved onto the middle one: [B,15,s,s]."""
+        middle = planes.shape[1] // 2
+        rgb = planes_to_rgb(planes[:, middle - 1 : middle + 2].flatten(0, 1))
+        before, centre, after = rgb.unflatten(0, (len(planes), 3)).unbind(1)
+        moved = []
+        for neighbour, step in ((before, -1), (after, 1)):
+            at = batch.preroll + middle
+            flow, visible = flow_between(batch.motion, batch.coverage, at, at + step)
+            moved.append(torch.lerp(centre, warp(neighbour, flow), visible))
+        return interior(torch.cat([before, centre, after, *moved], dim=1), BORDER)
+
+    def _update_discriminators(
+        self,
+        fake: Tensor,
+        real: Tensor,
+        style: Tensor,
+        fake_triple: Tensor,
+        real_triple: Tensor,
+        triple_style: Tensor,
+    ) -> dict[str, float]:
+        with torch.autocast("cpu", torch.bfloat16):
+            # Blurred real patches are fakes too: soft paint is not paint (CartoonGAN, 2018).
+            soft = F.interpolate(F.avg_pool2d(real, 4), scale_factor=4.0, mode="bilinear")
+            judged = self.discriminator(
+                torch.cat([real, fake, soft]), torch.cat([style, style, style])
+            )
+            real_logits, fake_logits, soft_logits = judged.chunk(3)
+            loss = losses.discriminator_adversarial(real_logits, fake_logits)
+            loss = loss + 0.2 * F.softplus(soft_logits.float()).mean()
+            together = self.temporal(
+                torch.cat([real_triple, fake_triple]), torch.cat([triple_style, triple_style])
+            )
+            temporal = losses.discriminator_adversarial(*together.chunk(2))
+        total = loss + temporal
+        if self.progress.iteration % R1_EVERY == 0:
+            inputs = real.clone().requires_grad_(True)
+            penalty = losses.gradient_penalty(self.discriminator(inputs, style).mean(1), inputs)
+            total = total + self.recipe.losses.r1 * R1_EVERY / 2 * penalty
+        self.discriminator_optimizer.zero_grad(set_to_none=True)
+        total.backward()  # type: ignore[no-untyped-call]
+        self.discriminator_optimizer.step()
+        return {"discriminator": loss.item(), "temporal_discriminator": temporal.item()}
+
+    def _freeze_discriminators(self, frozen: bool) -> None:
+        self.discriminator.requires_grad_(not frozen)
+        self.temporal.requires_grad_(not frozen)
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        # A short run must not remember its first weights: the decay grows from nothing.
+        decay = min(self.recipe.optimizer.ema, (1 + self.progress.iteration) / 10)
+        decay = min(decay, (1 + self.progress.iteration) / (10 + self.progress.iteration))
+        for average, current in zip(
+            self.average.parameters(), self.networks.parameters(), strict=True
+        ):
+            average.lerp_(current, 1 - decay)
+
+    def _parts(self) -> dict[str, Any]:
+        return {
+            "generator": self.networks.generator,
+            "encoder": self.networks.encoder,
+            "average_generator": self.average.generator,
+            "average_encoder": self.average.encoder,
+            "discriminator": self.discriminator,
+            "temporal": self.temporal,
+            "generator_optimizer": self.generator_optimizer,
+            "discriminator_optimizer": self.discriminator_optimizer,
+        }
+
+    def save(self, path: Path) -> None:
+        """Write a checkpoint, whole or not at all."""
+        data = {name: part.state_dict() for name, part in self._parts().items()}
+        data["progress"] = vars(self.progress)
+        data["recipe"] = self.recipe.model_dump(mode="json")
+        temporary = path.with_suffix(".tmp")
+        torch.save(data, temporary)
+        temporary.replace(path)
+
+    def load(self, path: Path) -> None:
+        """Go on from a checkpoint.
+
+        Raises:
+            InputError: not a checkpoint of this recipe's networks.
+        """
+        try:
+            data = torch.load(path, weights_only=True)
+            for name, part in self._parts().items():
+                part.load_state_dict(data[name])
+            self.progress = Progress(**data["progress"])
+        except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            first = str(error).splitlines()[0]
+            raise InputError(f"{path} is not a checkpoint of this recipe: {first}") from None
