@@ -79,7 +79,15 @@ def evaluate_pack(
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)  # the flow depends on how many threads share the frame
     try:
-        return _evaluate(pack, clips, paintings, peer_cache, backend, precision, progress)
+        return _evaluate(
+            pack,
+            clips,
+            paintings,
+            peer_cache=peer_cache,
+            backend=backend,
+            precision=precision,
+            progress=progress,
+        )
     finally:
         cv2.setNumThreads(threads)
 
@@ -88,6 +96,7 @@ def _evaluate(
     pack: Pack,
     clips: Sequence[Clip],
     paintings: Mapping[str, RGB],
+    *,
     peer_cache: Path | None,
     backend: str,
     precision: Precision,
@@ -126,13 +135,15 @@ def _stylists(stylizer: Stylizer, painting: RGB, peer_cache: Path | None) -> dic
 
 
 def _area(probe: Probe) -> int:
-    return probe.still.shape[0] * probe.still.shape[1]
+    height, width = probe.still.shape[:2]
+    return int(height * width)
 
 
 def pack_sheet(
     pack: Pack,
     paintings: Mapping[str, RGB],
     clips: Sequence[Clip],
+    *,
     backend: str = "auto",
     precision: Precision = "auto",
 ) -> RGB:

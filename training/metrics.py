@@ -220,8 +220,12 @@ def grid_peak(output: RGB, margin: int = 32) -> GridPeak:
         residual = plane - plane.mean()
         peaks += _line_peaks(residual.mean(0)) + _line_peaks(residual.mean(1))
         peaks += _dot_peaks(residual)
-    found = [peak for peak in peaks if peak.found]
-    return max(found or peaks, key=lambda peak: peak.amplitude)
+    return worst_peak(peaks)
+
+
+def worst_peak(peaks: Sequence[GridPeak]) -> GridPeak:
+    """The one that stands out most, or if none stands out, the largest."""
+    return max(peaks, key=lambda peak: (peak.found, peak.amplitude))
 
 
 def _line_peaks(profile: NDArray[np.float64]) -> list[GridPeak]:

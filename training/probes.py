@@ -24,6 +24,7 @@ from .metrics import (
     noise_gain,
     ssim,
     warp_ratio,
+    worst_peak,
 )
 from .stylists import Stylist
 
@@ -156,7 +157,6 @@ def measure(
     }
     height, width = probes[0].still.shape[:2]
     flats = [_flat_output(stylist, height, width, color) for color in FLAT_COLORS.values()]
-    peaks = [grid_peak(output, MARGIN) for output in flats]
 
     def over_clips(name: str) -> list[float]:
         return [figures[name] for figures in clips.values()]
@@ -170,7 +170,7 @@ def measure(
         shift=fmean(over_clips("shift")),
         flat=max(flat_deviation(output, MARGIN) for output in flats),
         drift=max(over_clips("drift")),
-        peak=max(peaks, key=lambda peak: (peak.found, peak.amplitude)),
+        peak=worst_peak([grid_peak(output, MARGIN) for output in flats]),
         clips=clips,
     )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from . import judge, metrics, probes
+from .metrics import worst_peak
 from .probes import Figures
 from .stylists import PEER_PACKAGE
 
@@ -60,10 +61,21 @@ def bars(rows: Rows, slack: float = 1.0) -> list[Bar]:
 
 def average(figures: Sequence[Figures]) -> Figures:
     """The mean of every figure over styles; the grid is the worst one's."""
-    names = ("style", "grey", "warp", "gain", "ssim", "shift", "flat", "drift")
-    means = {name: fmean(getattr(each, name) for each in figures) for name in names}
-    peak = max((each.peak for each in figures), key=lambda peak: (peak.found, peak.amplitude))
-    return Figures(**means, peak=peak)
+
+    def mean(name: str) -> float:
+        return fmean(getattr(each, name) for each in figures)
+
+    return Figures(
+        style=mean("style"),
+        grey=mean("grey"),
+        warp=mean("warp"),
+        gain=mean("gain"),
+        ssim=mean("ssim"),
+        shift=mean("shift"),
+        flat=mean("flat"),
+        drift=mean("drift"),
+        peak=worst_peak([each.peak for each in figures]),
+    )
 
 
 @dataclass(frozen=True)
