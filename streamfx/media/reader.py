@@ -82,6 +82,8 @@ class Reader:
         shift: seconds that are taken off every timestamp.
         cut_off: whether the file turned out to end before the duration that it states.
 
+        stopped: whether reading ended because `stop` was set.
+
     Raises:
         InputError: the file is missing, empty, not a video, without a picture, encrypted or
             unreadable, or `start` lies beyond its end.
@@ -101,6 +103,7 @@ class Reader:
         self.decoded = 0
         self.damaged = 0
         self.cut_off = False
+        self.stopped = False
         self._say = say
         self._stop = stop or Event()
         self._begun = start > 0
@@ -198,6 +201,7 @@ class Reader:
         """Packets until the end of the file, of the wanted duration, or until `stop`."""
         while True:
             if self._stop.is_set():
+                self.stopped = True
                 yield from self._drain()
                 return
             try:

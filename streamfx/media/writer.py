@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import cast
@@ -18,19 +17,11 @@ from streamfx.frames import Frame
 from streamfx.media.containers import CODECS, Container, Encoding
 from streamfx.media.planes import video_frame
 from streamfx.media.reader import Item, Packet, Reader
+from streamfx.media.sizes import Shape
 from streamfx.media.tracks import Say, add_tracks, copy_metadata, describe
 
 _LEAST_TIMESCALE = 10_000
 _MOST_TIMESCALE = 2**31 - 1
-
-
-@dataclass(frozen=True)
-class Shape:
-    """The picture that is written: pixels, and the width of one by its height."""
-
-    width: int
-    height: int
-    sample_aspect_ratio: Fraction
 
 
 class Writer:
