@@ -22,7 +22,7 @@ WARP_FLOOR = 1.0
 MIN_VISIBLE = 0.5
 GRID_PERIODS = (4, 8, 16)
 GRID_AMPLITUDE = 0.1
-GRID_RATIO = 5.0
+GRID_RATIO = 6.0
 
 
 @dataclass(frozen=True)
@@ -191,10 +191,10 @@ class GridPeak:
 
     @property
     def found(self) -> bool:
-        """Whether the grid stands out: at least 0.1 levels and 5 times its neighbours.
+        """Whether the grid stands out: at least 0.1 levels and 6 times its neighbours.
 
-        The strongest of the few hundred bins that are looked at stays below 3.5 times the
-        median in white noise, and below 0.1 levels a grid drowns in the 8-bit rounding.
+        Noise and smooth shading stay below 6 (seen in 1500 random pictures), and below 0.1
+        levels a grid drowns in the 8-bit rounding.
         """
         return self.amplitude >= GRID_AMPLITUDE and self.ratio >= GRID_RATIO
 
@@ -204,7 +204,7 @@ def grid_peak(output: RGB, margin: int = 32) -> GridPeak:
 
     Spectra of the row means, of the column means and of the whole interior, luma and both
     colour differences, each under a Hann window and with its mean taken out; the amplitude at
-    each period is compared with the median of the frequencies around it.
+    each period is compared with the median of the frequencies on either side, the higher one.
 
     Args:
         output: uint8 RGB [H, W, 3] with at least 64 pixels a side inside the margin.
@@ -233,10 +233,9 @@ def _line_peaks(profile: NDArray[np.float64]) -> list[GridPeak]:
     spectrum = np.abs(np.fft.rfft((profile - profile.mean()) * window)) * 2 / window.sum()
     peaks = []
     for period in GRID_PERIODS:
-        bin_ = len(profile) // period
-        low = spectrum[max(2, bin_ - 10) : bin_ - 1]
-        around = np.concatenate([low, spectrum[bin_ + 2 : bin_ + 11]])
-        peaks.append(_peak(period, spectrum[bin_], around))
+        at = len(profile) // period
+        sides = [spectrum[max(1, at - 16) : at - 1], spectrum[at + 2 : at + 17]]
+        peaks.append(_peak(period, spectrum[at], sides))
     return peaks
 
 
@@ -252,11 +251,13 @@ def _dot_peaks(residual: NDArray[np.float64]) -> list[GridPeak]:
                 rows = (sign * height // across + np.arange(-5, 6)) % height
                 columns = (width // along + np.arange(-5, 6)) % width
                 patch = spectrum[np.ix_(rows, columns)]
-                around = np.ones(patch.shape, bool)
-                around[4:7, 4:7] = False  # the window spreads a line over three bins
-                peaks.append(_peak(max(along, across), patch[5, 5], patch[around]))
+                sides = [patch[:4], patch[7:], patch[:, :4], patch[:, 7:]]
+                peaks.append(_peak(max(along, across), patch[5, 5], sides))
     return peaks
 
 
-def _peak(period: int, amplitude: float, around: NDArray[np.float64]) -> GridPeak:
-    return GridPeak(period, float(amplitude), float(amplitude / max(np.median(around), 1e-4)))
+def _peak(period: int, amplitude: float, sides: list[NDArray[np.float64]]) -> GridPeak:
+    """Against the highest side, because the spectrum of a smooth picture falls steeply; the
+    bins next to the peak are in no side, because the window spreads a line over three."""
+    level = max(float(np.median(side)) for side in sides)
+    return GridPeak(period, float(amplitude), float(amplitude) / max(level, 1e-4))
