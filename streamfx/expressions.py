@@ -133,11 +133,11 @@ def _split(text: str) -> Iterator[tuple[str, int]]:
     start = 0
     while True:
         end = _PART.match(text, start).end()  # type: ignore[union-attr]  # it matches anything
+        if text[end : end + 1] == '"':
+            raise InputError(f"the quote at position {end + 1} of the style {text!r} is not closed")
         yield text[start:end], start + 1
         if end == len(text):
             return
-        if text[end] == '"':
-            raise InputError(f"the quote at position {end + 1} of the style {text!r} is not closed")
         start = end + 1
 
 

@@ -12,16 +12,14 @@ from numpy.typing import NDArray
 
 from streamfx.engines.contract import STATE_STRIDE, GraphSpec
 
-WIDTH = 320
+# (width, height) that every frame is brought to. One shape for all, because OpenCV's search
+# crashes on some others, such as 320x28.
+_SIZE = (320, 180)
 
 
 def reduce_luma(luma: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The luma, uint8 [H, W], averaged down to a width of 320 at most; always a copy."""
-    height, width = luma.shape
-    if width <= WIDTH:
-        return luma.copy()
-    size = (WIDTH, max(8, round(height * WIDTH / width)))
-    return np.asarray(cv2.resize(luma, size, interpolation=cv2.INTER_AREA), np.uint8)
+    """The luma, uint8 [H, W], resized to uint8 [180, 320], whatever its aspect ratio."""
+    return np.asarray(cv2.resize(luma, _SIZE, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def motion_between(
@@ -42,17 +40,16 @@ def motion_between(
         float32 [1, 2, h, w], (x, y) in pixels of 1/8 resolution: what the current frame shows
         at cell p, the last one showed at p + motion.
     """
-    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST).calc(
-        current, previous, None
-    )
+    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+    flow = search.calc(current, previous, np.zeros((*current.shape, 2), np.float32))
     rows, columns = spec.state_size(*size)
     scale_y, scale_x = size[0] / current.shape[0], size[1] / current.shape[1]
     x = _cell_centres(columns, spec.margin) / scale_x - 0.5
     y = _cell_centres(rows, spec.margin) / scale_y - 0.5
     grid_x, grid_y = np.meshgrid(x.astype(np.float32), y.astype(np.float32))
     cells = cv2.remap(flow, grid_x, grid_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    cells *= np.array([scale_x, scale_y], np.float32) / STATE_STRIDE
-    return np.ascontiguousarray(cells.transpose(2, 0, 1)[None])
+    motion = cells * (np.array([scale_x, scale_y]) / STATE_STRIDE)
+    return np.ascontiguousarray(motion.transpose(2, 0, 1)[None], np.float32)
 
 
 def _cell_centres(cells: int, margin: int) -> NDArray[np.float64]:

@@ -45,22 +45,12 @@ def decode_picture(data: bytes, name: str) -> Picture:
         raise InputError(f"the picture {name!r} is larger than {MOST_BYTES >> 20} MiB")
     try:
         with warnings.catch_warnings():
-            # Pillow warns of a size that the line below holds to a tighter bound.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(data), formats=FORMATS)
-        if image.width * image.height > MOST_PIXELS:
-            raise InputError(
-                f"the picture {name!r} has {image.width}x{image.height} pixels; "
-                f"{MOST_PIXELS // 1_000_000} megapixels is the most"
-            )
-        upright = ImageOps.exif_transpose(image)
-        if upright.has_transparency_data:
-            layer = upright.convert("RGBA")
-            upright = Image.new("RGBA", layer.size, "white")
-            upright.alpha_composite(layer)
-        return np.array(upright.convert("RGB"), np.uint8)
-    except InputError:
-        raise
+            warnings.simplefilter("ignore")  # of damage; what matters raises
+            return _decode(data)
+    except (_TooLarge, Image.DecompressionBombError) as error:
+        raise InputError(
+            f"the picture {name!r} has more than {MOST_PIXELS // 1_000_000} megapixels"
+        ) from error
     except UnidentifiedImageError as error:
         raise InputError(f"{name!r} is not a {', '.join(FORMATS)} picture") from error
     except Exception as error:  # a damaged file makes Pillow's decoders raise nearly anything
@@ -75,3 +65,19 @@ def square(picture: Picture, side: int) -> Picture:
     crop = picture[top : top + edge, left : left + edge]
     method = cv2.INTER_AREA if edge > side else cv2.INTER_CUBIC
     return np.asarray(cv2.resize(crop, (side, side), interpolation=method), np.uint8)
+
+
+class _TooLarge(Exception):
+    """More than `MOST_PIXELS`."""
+
+
+def _decode(data: bytes) -> Picture:
+    image = Image.open(io.BytesIO(data), formats=FORMATS)
+    if image.width * image.height > MOST_PIXELS:
+        raise _TooLarge
+    upright = ImageOps.exif_transpose(image)
+    if upright.has_transparency_data:
+        layer = upright.convert("RGBA")
+        upright = Image.new("RGBA", layer.size, "white")
+        upright.alpha_composite(layer)
+    return np.array(upright.convert("RGB"), np.uint8)
