@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -45,6 +45,29 @@ def contact_sheet(
     bands = [_band(_headings(column_labels, width), "", gutter)]
     for row, label in zip(rows, row_labels, strict=True):
         bands.append(_band([_fit(picture, width) for picture in row], label, gutter))
+    return np.concatenate(bands)
+
+
+def picture_grid(pictures: Mapping[str, RGB], columns: int = 4, width: int = 320) -> RGB:
+    """Draw pictures in reading order, each under its name.
+
+    Args:
+        pictures: name -> uint8 RGB [H, W, 3] of any size; at least one.
+        columns: how many stand side by side at most.
+        width: of a picture on the sheet, in pixels.
+
+    Returns:
+        uint8 RGB [H, W, 3].
+    """
+    names = list(pictures)
+    columns = min(columns, len(names))
+    bands = []
+    for start in range(0, len(names), columns):
+        row = names[start : start + columns]
+        cells = [_fit(pictures[name], width) for name in row]
+        blanks = [_paper(1, width)] * (columns - len(row))
+        bands.append(_band(_headings([*row, *[""] * len(blanks)], width), "", _GAP))
+        bands.append(_band([*cells, *blanks], "", _GAP))
     return np.concatenate(bands)
 
 

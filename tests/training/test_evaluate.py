@@ -149,7 +149,7 @@ def test_luminance_matching() -> None:
 
 def test_the_colour_filter_takes_the_paintings_colours() -> None:
     frame = texture(144, 192, seed=3)
-    painting = np.clip(texture(100, 100, seed=4).astype(int) + (60, 0, -60), 0, 255)
+    painting = np.clip(texture(100, 100, seed=4) + np.array([60.0, 0, -60]), 0, 255)
     (filtered,) = ColorFilter(painting.astype(np.uint8), sharpening=0)([frame])
     wanted = painting.reshape(-1, 3).mean(0)
     assert np.abs(filtered.reshape(-1, 3).mean(0) - wanted).max() < 12
