@@ -6,7 +6,7 @@ that resumes sees the batches that it would have seen.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -44,7 +44,7 @@ class Batch:
         mix: [B,1], share of the second style, 0 for most clips.
         patches: [B,3,s,s], parts of the style's picture.
         flat: [2,6,64,64], planes of one colour with a little noise.
-        motion, coverage: what moved where.
+        motion, coverage: what moved where; None for single frames.
         preroll: frames before those with losses.
     """
 
@@ -54,53 +54,92 @@ class Batch:
     mix: Tensor
     patches: Tensor
     flat: Tensor
-    motion: Trajectories
-    coverage: Coverage
+    motion: Trajectories | None
+    coverage: Coverage | None
     preroll: int
 
 
+@dataclass(frozen=True)
+class _Stills:
+    """What the clips of a batch are rendered from; see `Batch`."""
+
+    contents: Tensor
+    targets: Tensor
+    pictures: Tensor
+    mix: Tensor
+    patches: Tensor
+
+
 def make_batch(library: Library, recipe: Recipe, iteration: int) -> Batch:
-    """Draw batch number `iteration`."""
+    """Draw batch number `iteration`: single frames while the run warms up, then moving clips."""
     data = recipe.data
     random = np.random.default_rng((recipe.seed, iteration))
+    if iteration < recipe.optimizer.warm_up:
+        stills = _draw_stills(random, library, data, data.still_batch, 1, data.window)
+        return _batch(random, stills, stills.contents, stills.targets, data)
     preroll = int(random.integers(0, data.preroll + 1))
     frames = preroll + data.frames
+    stills = _draw_stills(random, library, data, data.batch, LAYERS, CUT_SIDE)
     motion = draw_trajectories(random, data.batch, frames, data.window, data.still_share)
     coverage = cover(motion, data.window)
+    contents = render(stills.contents, motion, coverage)
+    targets = render(stills.targets, motion.since(preroll), coverage.since(preroll))
+    batch = _batch(random, stills, contents, targets, data)
+    return replace(batch, motion=motion, coverage=coverage, preroll=preroll)
+
+
+def _batch(
+    random: np.random.Generator, stills: _Stills, contents: Tensor, targets: Tensor,
+    data: DataConfig,
+) -> Batch:  # fmt: skip
+    return Batch(
+        inputs=_planes(_trouble(random, contents, data.noise)),
+        targets=_planes(targets),
+        pictures=stills.pictures,
+        mix=stills.mix,
+        patches=stills.patches,
+        flat=_flat(random, data.noise),
+        motion=None,
+        coverage=None,
+        preroll=0,
+    )
+
+
+def _draw_stills(
+    random: np.random.Generator,
+    library: Library,
+    data: DataConfig,
+    count: int,
+    layers: int,
+    side: int,
+) -> _Stills:
     stills, painted, pictures, mix, patches = [], [], [], [], []
-    for _ in range(data.batch):
+    for _ in range(count):
         first, second, share = _draw_styles(random, library, data)
         a, b = library.styles[first], library.styles[second]
-        rows = random.choice(len(a.indices), LAYERS)
+        rows = random.choice(len(a.indices), layers)
         content = library.contents[a.indices[rows]]
-        side = min(CUT_SIDE, content.shape[1])
+        side = min(side, content.shape[1])
         room = content.shape[1] - side + 1
         places = [
             (int(random.integers(room)), int(random.integers(room)), bool(random.random() < 0.5))
-            for _ in range(LAYERS)
+            for _ in range(layers)
         ]
         stills.append(cut(content, places, side))
         target = cut(a.targets[rows], places, side).astype(np.float32)
         if share:
             target += share * (cut(b.targets[rows], places, side) - target)
         painted.append(target)
-        pictures.append([_style_crop(random, style.painting) for style in (a, b)])
+        picture = _style_crop(random, a.painting)
+        pictures.append([picture, _style_crop(random, b.painting) if share else picture])
         mix.append([share])
         patches.append(_patch(random, a.painting, data.window))
-    contents = _tensor(np.stack(stills))
-    targets = torch.from_numpy(np.stack(painted)).movedim(-1, -3) / 255
-    inputs = _trouble(random, render(contents, motion, coverage), data.noise)
-    clips = render(targets, motion.since(preroll), coverage.since(preroll))
-    return Batch(
-        inputs=_planes(inputs),
-        targets=_planes(clips),
+    return _Stills(
+        contents=_tensor(np.stack(stills)),
+        targets=torch.from_numpy(np.stack(painted)).movedim(-1, -3) / 255,
         pictures=_tensor(np.array(pictures)),
         mix=torch.tensor(mix, dtype=torch.float32),
         patches=_tensor(np.stack(patches)),
-        flat=_flat(random, data.noise),
-        motion=motion,
-        coverage=coverage,
-        preroll=preroll,
     )
 
 

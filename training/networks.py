@@ -71,7 +71,7 @@ class Film(nn.Module):
         self.layers = [2 * channels for channels in layers]
         self.hidden = conv(style_size, hidden, 1)
         self.out = conv(hidden, sum(self.layers), 1)
-        nn.init.normal_(self.out.weight, std=0.02)
+        nn.init.normal_(self.out.weight, std=0.1)
         nn.init.zeros_(self.out.bias)  # type: ignore[arg-type]
 
     def forward(self, style: Tensor) -> list[tuple[Tensor, Tensor]]:
@@ -172,7 +172,7 @@ class PlanesGraph(nn.Module):
 class StyleEncoder(nn.Module):
     """A picture [N,3,256,256], RGB in 0..1 -> its style code [N,S].
 
-    Means and deviations of features at four scales, which say what colours and marks a picture
+    Means and deviations of features at five scales, which say what colours and marks a picture
     has and not where; a linear layer turns them into the code.
     """
 
@@ -186,7 +186,7 @@ class StyleEncoder(nn.Module):
         self.code = nn.Linear(128, style_size)
 
     def forward(self, picture: Tensor) -> Tensor:
-        x = picture * 2.0 - 1.0
+        x = F.avg_pool2d(picture, 2) * 2.0 - 1.0
         pooled = [x.mean((2, 3)), deviation(x)]
         for layer in self.layers:
             x = act(layer(x))

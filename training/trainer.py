@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,9 @@ class Trainer:
         )
         self.features = ContentNetwork()
         self.progress = Progress()
+        # One batch is made ahead; which thread makes it changes nothing that is in it.
+        self._maker = ThreadPoolExecutor(1)
+        self._ahead: tuple[int, Future[Batch]] | None = None
 
     def step(self, share: float | None = None) -> dict[str, float]:
         """One iteration; returns the value of every term.
@@ -96,12 +100,21 @@ class Trainer:
         for group in self.discriminator_optimizer.param_groups:
             group["lr"] = optimizer.discriminator_learning_rate * decay
         ramp = (iteration - optimizer.warm_up) / optimizer.ramp
-        batch = make_batch(self.library, self.recipe, iteration)
+        batch = self._take_batch(iteration)
         values = self._update(batch, min(max(ramp, 0.0), 1.0))
         self._update_average()
         self.progress.iteration += 1
         self.progress.losses = values
         return values
+
+    def _take_batch(self, iteration: int) -> Batch:
+        """Batch number `iteration`, and the next one begun."""
+        ahead = self._ahead
+        following = self._maker.submit(make_batch, self.library, self.recipe, iteration + 1)
+        self._ahead = (iteration + 1, following)
+        if ahead is not None and ahead[0] == iteration:
+            return ahead[1].result()
+        return make_batch(self.library, self.recipe, iteration)
 
     def _update(self, batch: Batch, ramp: float) -> dict[str, float]:
         weights = self.recipe.losses
@@ -188,6 +201,8 @@ class Trainer:
             "flat": losses.flatness(interior(luma(flat), 24))
             + losses.flatness(interior(flat[:, 4:], 12)),
         }
+        if batch.motion is None:
+            return terms
         rgb = planes_to_rgb(out.flatten(0, 1)).unflatten(0, out.shape[:2])
         last = out.shape[1] - 1
         near = [self._warp_error(batch, rgb, t, t - 1) for t in range(1, last + 1)]
@@ -196,13 +211,18 @@ class Trainer:
         return terms
 
     def _warp_error(self, batch: Batch, rgb: Tensor, later: int, earlier: int) -> Tensor:
-        flow, visible = flow_between(
-            batch.motion, batch.coverage, batch.preroll + later, batch.preroll + earlier
-        )
+        flow, visible = self._flow(batch, later, earlier)
         moved = warp(rgb[:, earlier], flow)
         return losses.warping(
             interior(rgb[:, later], BORDER), interior(moved, BORDER), interior(visible, BORDER)
         )
+
+    @staticmethod
+    def _flow(batch: Batch, later: int, earlier: int) -> tuple[Tensor, Tensor]:
+        """Exact flow between two of the frames that carry losses; see `flow_between`."""
+        assert batch.motion is not None and batch.coverage is not None
+        first = batch.preroll
+        return flow_between(batch.motion, batch.coverage, first + later, first + earlier)
 
     def _perceptual(self, rgb: Tensor, wanted: Tensor, patches: Tensor) -> dict[str, Tensor]:
         found = self.features(interior(rgb, BORDER))
@@ -221,8 +241,7 @@ class Trainer:
         before, centre, after = rgb.unflatten(0, (len(planes), 3)).unbind(1)
         moved = []
         for neighbour, step in ((before, -1), (after, 1)):
-            at = batch.preroll + middle
-            flow, visible = flow_between(batch.motion, batch.coverage, at, at + step)
+            flow, visible = self._flow(batch, middle, middle + step)
             moved.append(torch.lerp(centre, warp(neighbour, flow), visible))
         return interior(torch.cat([before, centre, after, *moved], dim=1), BORDER)
 

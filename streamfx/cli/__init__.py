@@ -28,6 +28,7 @@ COMMANDS = {
     "doctor": "Say what this machine has and lacks.",
     "bench": "Measure the engine and the whole pipeline.",
     "train": "Train a style pack from pictures.",
+    "evaluate": "Measure the looks of a style pack.",
     "evaluate": "Measure the looks of a pack beside its peers.",
 }
 

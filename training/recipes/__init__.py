@@ -39,6 +39,7 @@ class DataConfig(_Strict):
         still_share: share of the clips that do not move.
         window: side of a clip, pixels; a multiple of 16.
         batch: clips in a batch.
+        still_batch: single frames in a batch while the run warms up.
         frames: consecutive frames that carry a loss.
         preroll: most frames before them that only fill the state.
         noise: largest deviation of the sensor noise on the inputs, of 255.
@@ -52,6 +53,7 @@ class DataConfig(_Strict):
     still_share: float = Field(0.33, ge=0, le=1)
     window: int = Field(192, ge=96, le=512, multiple_of=16)
     batch: int = Field(4, ge=1, le=64)
+    still_batch: int = Field(8, ge=2, le=256)
     frames: int = Field(3, ge=3, le=8)
     preroll: int = Field(3, ge=0, le=16)
     noise: float = Field(6, ge=0, le=32)
@@ -67,9 +69,9 @@ class LossWeights(_Strict):
     temporal_adversarial: float = Field(0.02, ge=0)
     content: float = Field(0.3, ge=0)
     style: float = Field(0.4, ge=0)
-    warp: float = Field(12, ge=0)
+    warp: float = Field(8, ge=0)
     long_term: float = Field(4, ge=0)
-    flat: float = Field(15, ge=0)
+    flat: float = Field(8, ge=0)
     style_reconstruction: float = Field(0, ge=0)
     r1: float = Field(0.5, ge=0)
 
@@ -79,7 +81,7 @@ class OptimizerConfig(_Strict):
 
     Attributes:
         learning_rate, discriminator_learning_rate: peak values.
-        warm_up: iterations with the teacher's terms alone, before the discriminators start.
+        warm_up: iterations on single frames with the teacher's terms alone.
         ramp: iterations over which the remaining terms grow to their weight.
         ema: decay of the averaged weights.
         iterations: after which the learning rate has fallen to a tenth (cosine); with a time

@@ -1,0 +1,140 @@
+"""The networks and the graphs that are exported from them."""
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from streamfx.engines import load
+from streamfx.engines.base import EngineOptions
+from streamfx.engines.contract import GraphSpec
+from streamfx.training.export import export_generator, export_style_encoder, style_code
+from streamfx.training.networks import (
+    WIDTHS,
+    Generator,
+    PlanesGraph,
+    StyleEncoder,
+    multiply_accumulates,
+)
+
+
+@pytest.fixture(scope="module")
+def generator() -> Generator:
+    torch.manual_seed(3)
+    network = Generator(WIDTHS["small"]).eval()
+    # A fresh network hardly changes its input: make it do something.
+    torch.nn.init.normal_(network.exit.weight, std=0.05)
+    return network
+
+
+@pytest.fixture(scope="module")
+def graph(generator: Generator) -> bytes:
+    return export_generator(generator)
+
+
+def feeds(spec: GraphSpec, height: int, width: int, luma: np.ndarray | None = None) -> dict:
+    random = np.random.default_rng(5)
+    made = {}
+    for name, shape in spec.input_shapes(height, width).items():
+        if name in "yuv":
+            made[name] = random.integers(0, 256, shape, np.uint8)
+        else:
+            made[name] = random.normal(0, 0.5, shape).astype(np.float32)
+    made["strength"][:] = 0.8
+    if luma is not None:
+        made["y"][0, 0] = luma
+    return made
+
+
+def run(graph: bytes, inputs: dict, backend: str, precision: str) -> dict:
+    size = inputs["y"].shape[2:]
+    engine = load(graph, size=size, backend=backend, options=EngineOptions(precision=precision))
+    outputs = {
+        name: np.empty(spec.shape, np.float32 if name == "state_out" else np.uint8)
+        for name, spec in engine.outputs.items()
+    }
+    engine.run(inputs, outputs)
+    engine.close()
+    return outputs
+
+
+def torch_run(generator: Generator, inputs: dict) -> dict:
+    with torch.no_grad():
+        outputs = PlanesGraph(generator)(*(torch.from_numpy(x) for x in inputs.values()))
+    names = ("y_out", "u_out", "v_out", "state_out")
+    return {name: tensor.numpy() for name, tensor in zip(names, outputs, strict=True)}
+
+
+def test_costs_stay_within_the_budget() -> None:
+    assert 1.8e9 < multiply_accumulates(WIDTHS["small"], 720, 1280) <= 2.3e9
+    assert 12e9 <= multiply_accumulates(WIDTHS["large"], 1080, 1920) <= 15e9
+
+
+@pytest.mark.parametrize("size", [(96, 128), (62, 34), (146, 98)])
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_fp32_back_ends_agree_with_torch(
+    generator: Generator, graph: bytes, size: tuple[int, int], backend: str
+) -> None:
+    inputs = feeds(generator.config.graph, *size)
+    wanted = torch_run(generator, inputs)
+    found = run(graph, inputs, backend, "fp32")
+    for name in ("y_out", "u_out", "v_out"):
+        assert found[name].shape == wanted[name].shape
+        # Rounding may fall either way where two back ends differ in the last bit.
+        difference = np.abs(found[name].astype(int) - wanted[name].astype(int))
+        assert difference.max() <= 1
+        assert (difference > 0).mean() < 0.01
+    np.testing.assert_allclose(found["state_out"], wanted["state_out"], atol=2e-4)
+
+
+def test_bf16_keeps_smooth_gradients(generator: Generator, graph: bytes) -> None:
+    from streamfx.engines.openvino import OpenVINO
+
+    backend = OpenVINO()
+    if "BF16" not in str(backend.capabilities()):
+        pytest.skip("this CPU does not list bf16")
+    ramp = np.linspace(40, 200, 256)[None].repeat(96, 0).astype(np.uint8)
+    inputs = feeds(generator.config.graph, 96, 256, ramp)
+    inputs["u"][:], inputs["v"][:] = 120, 130
+    inputs["state"][:] = 0
+    exact = run(graph, inputs, "openvino", "fp32")["y_out"].astype(int)
+    fast = run(graph, inputs, "openvino", "bf16")["y_out"].astype(int)
+    assert np.abs(exact - fast).mean() < 1.0
+    assert len(np.unique(fast)) >= 0.9 * len(np.unique(exact))
+
+
+def test_strength_zero_is_the_input(generator: Generator, graph: bytes) -> None:
+    inputs = feeds(generator.config.graph, 64, 64)
+    inputs["strength"][:] = 0
+    outputs = run(graph, inputs, "onnxruntime", "fp32")
+    for plane in "yuv":
+        np.testing.assert_array_equal(outputs[f"{plane}_out"], inputs[plane])
+
+
+def test_the_state_matters_and_style_matters(generator: Generator) -> None:
+    inputs = feeds(generator.config.graph, 64, 64)
+    before = torch_run(generator, inputs)
+    other_state = torch_run(generator, inputs | {"state": -inputs["state"]})
+    other_style = torch_run(generator, inputs | {"style": -inputs["style"]})
+    assert (before["y_out"] != other_state["y_out"]).mean() > 0.05
+    assert (before["y_out"] != other_style["y_out"]).mean() > 0.05
+
+
+def test_graph_says_what_it_is(generator: Generator, graph: bytes) -> None:
+    model = onnx.load_from_string(graph)
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    assert GraphSpec.from_metadata(metadata) == generator.config.graph
+    # Pads are computed once for the planes and not around every convolution.
+    assert sum(node.op_type == "Pad" for node in model.graph.node) == 1
+
+
+def test_style_encoder_sees_color_and_not_place() -> None:
+    torch.manual_seed(0)
+    encoder = StyleEncoder(64)
+    random = np.random.default_rng(0)
+    painting = random.integers(0, 256, (300, 400, 3), np.uint8)
+    code = style_code(encoder, painting)
+    mirrored = style_code(encoder, painting[:, ::-1])
+    tinted = style_code(encoder, painting // 2)
+    assert np.abs(code - mirrored).max() < np.abs(code - tinted).max()
+    assert b"picture" in export_style_encoder(encoder)

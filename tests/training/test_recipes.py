@@ -1,0 +1,43 @@
+"""Recipes: read strictly, refused in words."""
+
+from pathlib import Path
+
+import pytest
+
+from streamfx.errors import InputError
+from streamfx.training.recipes import load_recipe, shipped
+
+GOOD = """
+name = "mine"
+[styles.one]
+picture = "one.png"
+title = "One"
+"""
+
+
+def test_every_shipped_recipe_loads() -> None:
+    assert "default" in shipped()
+    for name in shipped():
+        assert load_recipe(name).styles
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        (GOOD + "[losses]\nwrap = 3\n", "losses.wrap"),
+        (GOOD + "[data]\nwindow = 100\n", "data.window"),
+        (GOOD + "[teacher]\npasses = 0\n", "teacher.passes"),
+        (GOOD.replace('"mine"', '"My Pack"'), "name"),
+        ("name = ", "not valid TOML"),
+    ],
+)
+def test_bad_recipes_are_refused_by_name(tmp_path: Path, text: str, part: str) -> None:
+    path = tmp_path / "bad.toml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=part):
+        load_recipe(str(path))
+
+
+def test_an_unknown_recipe_names_the_shipped_ones() -> None:
+    with pytest.raises(InputError, match="default"):
+        load_recipe("no-such-recipe")

@@ -1,0 +1,174 @@
+"""Training for real, on a very small scale: targets, steps, resume, pack, a restyled frame."""
+
+import json
+from io import StringIO
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+
+from streamfx.errors import InputError
+from streamfx.frames import Frame
+from streamfx.stylizer import Stylizer
+from streamfx.training.batches import make_batch
+from streamfx.training.library import Library, build_library
+from streamfx.training.recipes import Recipe
+from streamfx.training.run import train
+from streamfx.training.trainer import Trainer
+
+RECIPE = Recipe.model_validate(
+    {
+        "name": "tiny",
+        "styles": {
+            "stripes": {"picture": "stripes.png", "title": "Stripes"},
+            "dots": {"picture": "dots.png", "title": "Dots"},
+        },
+        "data": {
+            "max_pictures": 3,
+            "window": 96,
+            "batch": 2,
+            "still_batch": 2,
+            "preroll": 1,
+            "extra_pictures": ["extra.png"],
+            "extra_contents": 2,
+        },
+        "teacher": {"side": 192, "passes": 1},
+        "optimizer": {"warm_up": 2, "ramp": 2, "iterations": 6},
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    root = tmp_path_factory.mktemp("pictures")
+    content, pictures = root / "content", root / "pictures"
+    content.mkdir()
+    pictures.mkdir()
+    random = np.random.default_rng(0)
+    for index in range(3):
+        coarse = random.integers(0, 256, (12, 16, 3), np.uint8)
+        cv2.imwrite(str(content / f"{index}.png"), cv2.resize(coarse, (320, 240)))
+    for name, color in (("stripes", (200, 80, 20)), ("dots", (20, 60, 220)), ("extra", (9, 200, 9))):
+        painting = np.full((240, 300, 3), color, np.uint8)
+        painting[:, ::12] = 255 - np.array(color, np.uint8)
+        cv2.imwrite(str(pictures / f"{name}.png"), painting)
+    return content, pictures
+
+
+@pytest.fixture(scope="module")
+def library(folders: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Library:
+    return build_library(RECIPE, *folders, tmp_path_factory.mktemp("cache"))
+
+
+def test_targets_have_the_palette_of_their_painting(library: Library) -> None:
+    stripes, dots, extra = library.styles
+    assert library.catalogue == 2
+    assert stripes.targets.shape == (3, 192, 192, 3)
+    assert len(extra.targets) == len(extra.indices) == 2
+    # The paintings are blue and red on the whole (stored as BGR, read as RGB).
+    assert stripes.targets[..., 2].mean() > stripes.targets[..., 0].mean()
+    assert dots.targets[..., 0].mean() > dots.targets[..., 2].mean()
+
+
+def test_targets_are_made_once_and_go_on_where_they_were(
+    folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    class Stop(Exception):
+        pass
+
+    made = []
+
+    def stop_after_two(style: str, done: int, total: int) -> None:
+        made.append((style, done))
+        if len(made) == 2:
+            raise Stop
+
+    with pytest.raises(Stop):
+        build_library(RECIPE, *folders, tmp_path, stop_after_two)
+    first = list(made)
+    build_library(RECIPE, *folders, tmp_path, lambda *told: made.append(told[:2]))
+    assert made[: len(first)] == first
+    assert len(made) == len(set(made)) == 3 + 3 + 2
+    build_library(RECIPE, *folders, tmp_path, lambda *told: pytest.fail("made again"))
+
+
+def test_batches_follow_from_their_number(library: Library) -> None:
+    for number in (0, 4):
+        one, two = make_batch(library, RECIPE, number), make_batch(library, RECIPE, number)
+        torch.testing.assert_close(one.inputs, two.inputs, rtol=0, atol=0)
+        torch.testing.assert_close(one.patches, two.patches, rtol=0, atol=0)
+    still, clip = make_batch(library, RECIPE, 0), make_batch(library, RECIPE, 4)
+    assert still.inputs.shape[1] == 1 and still.motion is None
+    assert clip.inputs.shape[1] == clip.preroll + 3 and clip.motion is not None
+    assert not torch.equal(make_batch(library, RECIPE, 5).patches, clip.patches)
+
+
+def test_a_resumed_run_is_the_same_run(library: Library, tmp_path: Path) -> None:
+    straight = Trainer(RECIPE, library)
+    for _ in range(5):
+        wanted = straight.step()
+    assert {"adversarial", "temporal_adversarial", "teacher_mse", "discriminator"} <= wanted.keys()
+
+    first = Trainer(RECIPE, library)
+    for _ in range(3):
+        first.step()
+    first.save(tmp_path / "checkpoint.pt")
+    second = Trainer(RECIPE, library)
+    second.load(tmp_path / "checkpoint.pt")
+    for _ in range(2):
+        found = second.step()
+    assert found == wanted
+    for a, b in zip(straight.average.parameters(), second.average.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=0)
+
+
+def test_a_damaged_checkpoint_is_refused(library: Library, tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.pt"
+    path.write_bytes(b"no checkpoint")
+    with pytest.raises(InputError, match="not a checkpoint"):
+        Trainer(RECIPE, library).load(path)
+
+
+def test_steps_bring_the_output_to_the_target(library: Library) -> None:
+    trainer = Trainer(
+        RECIPE.model_copy(
+            update={"optimizer": RECIPE.optimizer.model_copy(update={"warm_up": 1000})}
+        ),
+        library,
+    )
+    losses = [trainer.step(share=0)["teacher_l1"] for _ in range(60)]
+    assert np.mean(losses[-10:]) < 0.7 * np.mean(losses[:10])
+
+
+def test_a_run_makes_a_pack_that_restyles(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    output = tmp_path / "tiny.stylepack"
+    run = tmp_path / "run"
+    pack = train(RECIPE, *folders, output, run, console=Console(file=StringIO()))
+    assert [style.name for style in pack.styles] == ["stripes", "dots"]
+    assert pack.manifest.figures["iterations"] == 6
+    assert list((run / "samples").glob("*.jpg"))
+    for line in (run / "log.jsonl").read_text().splitlines():
+        json.loads(line)
+    random = np.random.default_rng(0)
+    frame = Frame(
+        random.integers(0, 256, (64, 96), np.uint8),
+        random.integers(0, 256, (32, 48), np.uint8),
+        random.integers(0, 256, (32, 48), np.uint8),
+    )
+    with Stylizer("stripes:0.5+dots:0.5", pack=output) as stylizer:
+        assert (stylizer(frame).y != frame.y).mean() > 0.1
+
+
+@pytest.mark.parametrize("missing", ["content", "picture"])
+def test_missing_pictures_are_named(
+    folders: tuple[Path, Path], tmp_path: Path, missing: str
+) -> None:
+    content, pictures = folders
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    where = (empty, pictures) if missing == "content" else (content, empty)
+    with pytest.raises(InputError, match="empty"):
+        build_library(RECIPE, *where, tmp_path / "cache")

@@ -1,0 +1,176 @@
+"""From trained networks to the graphs and the style pack that a user runs."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from onnx import TensorProto
+from safetensors.torch import save as save_tensors
+from torch import nn
+
+from streamfx.engines.contract import GraphSpec
+from streamfx.manifest import GENERATOR, STYLE_ENCODER
+from streamfx.styles import Pack, write_pack
+from streamfx.training.library import Library
+from streamfx.training.networks import Generator, PlanesGraph, StyleEncoder
+from streamfx.training.recipes import Recipe
+
+OPSET = 17
+CROPS = 16
+PICTURE_SIDE = 256
+_PLANES = ("y", "u", "v", "state", "y_out", "u_out", "v_out", "state_out")
+_CODES = ("style", "strength")
+
+
+def export_generator(generator: Generator) -> bytes:
+    """The generator as an ONNX graph with the contract's tensors, dynamic in N, H and W."""
+    spec = generator.config.graph
+    graph = PlanesGraph(generator).eval()
+    height, width = 96, 128
+    shapes = spec.input_shapes(height, width)
+    inputs = tuple(
+        torch.zeros(shape, dtype=torch.uint8 if name in "yuv" else torch.float32)
+        for name, shape in shapes.items()
+    )
+    axes = {name: {0: "N", 2: f"{name}_h", 3: f"{name}_w"} for name in _PLANES}
+    axes |= {name: {0: "N"} for name in _CODES}
+    outputs = ["y_out", "u_out", "v_out", "state_out"]
+    model = _export(graph, inputs, list(shapes), outputs, axes)
+    for name, text in spec.to_metadata().items():
+        entry = model.metadata_props.add()
+        entry.key, entry.value = name, text
+    _fix_output_shapes(model, spec)
+    return model.SerializeToString()
+
+
+def export_style_encoder(encoder: StyleEncoder) -> bytes:
+    """The style encoder as an ONNX graph: picture [N,3,256,256] -> style [N,S]."""
+    picture = torch.zeros(1, 3, PICTURE_SIDE, PICTURE_SIDE)
+    axes = {"picture": {0: "N"}, "style": {0: "N"}}
+    model = _export(encoder.eval(), (picture,), ["picture"], ["style"], axes)
+    return model.SerializeToString()
+
+
+def _export(
+    module: nn.Module,
+    inputs: tuple[torch.Tensor, ...],
+    names: list[str],
+    outputs: list[str],
+    axes: Mapping[str, Mapping[int, str]],
+) -> onnx.ModelProto:
+    buffer = io.BytesIO()
+    # The tracing exporter: it keeps the graph's sizes symbolic and writes no reshape around a pad.
+    torch.onnx.export(
+        module,
+        inputs,
+        buffer,
+        input_names=names,
+        output_names=outputs,
+        dynamic_axes=axes,
+        opset_version=OPSET,
+        dynamo=False,
+    )
+    model = onnx.load_from_string(buffer.getvalue())
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def _fix_output_shapes(model: onnx.ModelProto, spec: GraphSpec) -> None:
+    """Say the number of channels of every output; tracing leaves some unknown."""
+    channels = {"y_out": 1, "u_out": 1, "v_out": 1, "state_out": spec.state_channels}
+    for value in model.graph.output:
+        tensor = value.type.tensor_type
+        assert tensor.elem_type in (TensorProto.UINT8, TensorProto.FLOAT)
+        dimension = tensor.shape.dim[1]
+        dimension.ClearField("dim_param")
+        dimension.dim_value = channels[value.name]
+
+
+@torch.no_grad()
+def style_code(encoder: StyleEncoder, painting: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The catalogue's code [S] of a painting [H,W,3]: the mean over crops of it."""
+    random = np.random.default_rng(0)
+    height, width = painting.shape[:2]
+    side = int(min(height, width) * 0.9)
+    crops = []
+    for _ in range(CROPS):
+        top = int(random.integers(height - side + 1))
+        left = int(random.integers(width - side + 1))
+        crop = painting[top : top + side, left : left + side]
+        crops.append(cv2.resize(crop, (PICTURE_SIDE, PICTURE_SIDE), interpolation=cv2.INTER_AREA))
+    pictures = torch.from_numpy(np.stack(crops)).movedim(-1, 1).float() / 255
+    code: NDArray[np.float32] = encoder.eval()(pictures).mean(0).numpy()
+    return code
+
+
+def export_pack(
+    path: Path,
+    recipe: Recipe,
+    library: Library,
+    generator: Generator,
+    encoder: StyleEncoder,
+    figures: Mapping[str, Any],
+    thumbnails: Mapping[str, bytes] | None = None,
+) -> Pack:
+    """Write the style pack of a run.
+
+    Args:
+        figures: what was measured, for the manifest.
+        thumbnails: JPEG data by style name.
+
+    Raises:
+        InputError: the pack cannot be written there.
+    """
+    thumbnails = thumbnails or {}
+    spec = generator.config.graph
+    members = {
+        GENERATOR: export_generator(generator),
+        STYLE_ENCODER: export_style_encoder(encoder),
+        "training/generator.safetensors": _weights(generator),
+        "training/encoder.safetensors": _weights(encoder),
+        **{f"thumbnails/{name}.jpg": data for name, data in thumbnails.items()},
+    }
+    styles = []
+    for style, (name, entry) in zip(library.styles, recipe.styles.items(), strict=False):
+        assert style.name == name
+        code = style_code(encoder, style.painting)
+        styles.append(
+            {
+                "name": name,
+                "title": entry.title,
+                "author": entry.author,
+                "year": entry.year,
+                "source": entry.picture,
+                "licence": entry.licence,
+                "code": [round(float(number), 5) for number in code],
+                "thumbnail": f"thumbnails/{name}.jpg" if name in thumbnails else None,
+            }
+        )
+    manifest = {
+        "name": recipe.name,
+        "network": {
+            "width": recipe.width,
+            "style_size": spec.style_size,
+            "state_channels": spec.state_channels,
+            "margin": spec.margin,
+            "stride": spec.stride,
+            "inputs": list(spec.input_shapes(2, 2)),
+        },
+        "styles": styles,
+        "recipe": recipe.model_dump(mode="json"),
+        "figures": dict(figures),
+    }
+    return write_pack(path, manifest, members)
+
+
+def _weights(module: nn.Module) -> bytes:
+    state = {name: tensor.contiguous() for name, tensor in module.state_dict().items()}
+    return save_tensors(state)

@@ -1,0 +1,195 @@
+"""A training run: from a recipe and two folders to a style pack.
+
+The run folder holds `checkpoint.pt`, `log.jsonl` (the terms of the objective, a line every few
+steps) and `samples/` (sheets of what the averaged networks make of some contents).
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from streamfx.errors import InputError
+from streamfx.sheets import contact_sheet
+from streamfx.styles import Pack
+from streamfx.training.color import planes_to_rgb, rgb_to_planes
+from streamfx.training.export import export_pack, style_code
+from streamfx.training.library import Library, build_library
+from streamfx.training.recipes import Recipe
+from streamfx.training.trainer import Networks, Trainer
+
+CHECKPOINT = "checkpoint.pt"
+SHOWN = ("teacher_l1", "warp", "style", "adversarial", "discriminator")
+LOG_EVERY = 20
+SAMPLES = 4
+THUMBNAIL_WIDTH = 320
+
+
+def train(
+    recipe: Recipe,
+    content: Path,
+    pictures: Path,
+    output: Path,
+    run: Path,
+    *,
+    minutes: float | None = None,
+    checkpoint_minutes: float = 3,
+    threads: int | None = None,
+    console: Console,
+) -> Pack:
+    """Train the recipe's networks and write the pack; goes on from the run's checkpoint.
+
+    Args:
+        content: folder of pictures to be restyled.
+        pictures: folder of the style pictures that the recipe names.
+        output: NAME.stylepack.
+        run: folder of checkpoints, log and samples; made if it is not there.
+        minutes: of training steps, over all sittings; by default the recipe's iterations count.
+
+    Raises:
+        InputError: a folder, picture, checkpoint or the output cannot be used.
+        KeyboardInterrupt: stopped by the user; the checkpoint is written first.
+    """
+    if threads is not None:
+        torch.set_num_threads(threads)
+    try:
+        (run / "samples").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make the run folder {run}: {error.strerror}") from None
+    checkpoint = run / CHECKPOINT
+    with _progress(console) as bar:
+        library = _library(recipe, content, pictures, run / "targets", bar)
+        trainer = Trainer(recipe, library)
+        if checkpoint.exists():
+            trainer.load(checkpoint)
+            bar.console.print(f"going on from iteration {trainer.progress.iteration}")
+        task = bar.add_task("training", total=1.0)
+        saved = time.monotonic()
+        try:
+            with (run / "log.jsonl").open("a") as log:
+                while (share := _share(trainer, minutes)) < 1:
+                    began = time.monotonic()
+                    values = trainer.step(share)
+                    trainer.progress.seconds += time.monotonic() - began
+                    bar.update(task, completed=share, description=_described(trainer, values))
+                    if trainer.progress.iteration % LOG_EVERY == 0:
+                        _write_log(log, trainer, values)
+                    if time.monotonic() - saved > 60 * checkpoint_minutes:
+                        trainer.save(checkpoint)
+                        _write_samples(run, trainer)
+                        saved = time.monotonic()
+        finally:
+            trainer.save(checkpoint)
+        _write_samples(run, trainer)
+    average = trainer.average
+    figures = {
+        "iterations": trainer.progress.iteration,
+        "minutes": round(trainer.progress.seconds / 60, 1),
+        "losses": {name: round(value, 5) for name, value in trainer.progress.losses.items()},
+    }
+    return export_pack(
+        output, recipe, library, average.generator, average.encoder, figures,
+        _thumbnails(average, library, recipe),
+    )  # fmt: skip
+
+
+def _share(trainer: Trainer, minutes: float | None) -> float:
+    if minutes is None:
+        return trainer.progress.iteration / trainer.recipe.optimizer.iterations
+    return trainer.progress.seconds / (60 * minutes)
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=20),
+        TextColumn("{task.percentage:3.0f} %"),
+        TimeRemainingColumn(),
+        console=console,
+    )
+
+
+def _library(
+    recipe: Recipe, content: Path, pictures: Path, cache: Path, bar: Progress
+) -> Library:
+    tasks: dict[str, TaskID] = {}
+
+    def show(style: str, done: int, total: int) -> None:
+        if style not in tasks:
+            tasks[style] = bar.add_task(f"targets of {style}", total=total)
+        bar.update(tasks[style], completed=done, visible=done < total)
+
+    return build_library(recipe, content, pictures, cache, show)
+
+
+def _described(trainer: Trainer, values: Mapping[str, float]) -> str:
+    shown = "  ".join(f"{name} {values[name]:.3f}" for name in SHOWN if name in values)
+    return f"iteration {trainer.progress.iteration}  {shown}"
+
+
+def _write_log(log: object, trainer: Trainer, values: Mapping[str, float]) -> None:
+    line = {
+        "iteration": trainer.progress.iteration,
+        "seconds": round(trainer.progress.seconds, 1),
+        **{name: round(value, 6) for name, value in values.items()},
+    }
+    print(json.dumps(line), file=log, flush=True)  # type: ignore[call-overload]
+
+
+@torch.no_grad()
+def restyle(
+    networks: Networks, contents: NDArray[np.uint8], code: NDArray[np.float32]
+) -> NDArray[np.uint8]:
+    """Restyle pictures [N,S,S,3] with a style code [S], without a past; for samples."""
+    rgb = torch.from_numpy(np.ascontiguousarray(contents)).movedim(-1, 1).float() / 255
+    planes = rgb_to_planes(rgb)
+    codes = torch.from_numpy(code).expand(len(planes), -1)
+    generator = networks.generator
+    strength = torch.ones(len(planes), 1)
+    out, _ = generator(planes, codes, strength, generator.empty_state(planes))
+    shown = planes_to_rgb(out).clamp(0, 1).movedim(1, -1)
+    pictures: NDArray[np.uint8] = (shown * 255).round().byte().numpy()
+    return pictures
+
+
+def _write_samples(run: Path, trainer: Trainer) -> None:
+    library = trainer.library
+    step = max(1, len(library.contents) // SAMPLES)
+    contents = library.contents[::-step][:SAMPLES]
+    styles = library.styles[: library.catalogue]
+    columns = [
+        restyle(trainer.average, contents, style_code(trainer.average.encoder, style.painting))
+        for style in styles
+    ]
+    rows = [list(row) for row in zip(contents, *columns, strict=True)]
+    sheet = contact_sheet(
+        rows, [""] * len(rows), ["content", *(style.name for style in styles)], width=256
+    )
+    path = run / "samples" / f"{trainer.progress.iteration:06d}.jpg"
+    cv2.imwrite(str(path), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+
+
+def _thumbnails(networks: Networks, library: Library, recipe: Recipe) -> dict[str, bytes]:
+    """The program's own demo scene in every catalogue style, as JPEG."""
+    from streamfx.scene import thumbnail_picture
+
+    scene = thumbnail_picture(2 * THUMBNAIL_WIDTH)
+    thumbnails = {}
+    for style, name in zip(library.styles, recipe.styles, strict=False):
+        code = style_code(networks.encoder, style.painting)
+        (picture,) = restyle(networks, scene[None], code)
+        height = picture.shape[0] * THUMBNAIL_WIDTH // picture.shape[1]
+        small = cv2.resize(picture, (THUMBNAIL_WIDTH, height), interpolation=cv2.INTER_AREA)
+        quality = [cv2.IMWRITE_JPEG_QUALITY, 88]
+        _, data = cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), quality)
+        thumbnails[name] = data.tobytes()
+    return thumbnails
