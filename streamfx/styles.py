@@ -13,11 +13,12 @@ import importlib.resources
 import os
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,12 +91,10 @@ class Pack:
         """
         pack_path = Path(path)
         try:
-            with pack_path.open("rb") as file:
-                _check_end(file)
-                with zipfile.ZipFile(file) as archive:
-                    manifest = _read_manifest(archive, _check_directory(archive))
-                    for name in manifest.members:
-                        _check_content(name, _read_member(archive, manifest, name), manifest)
+            with _archive(pack_path) as archive:
+                manifest = _read_manifest(archive)
+                for name in manifest.members:
+                    _check_content(name, _read_member(archive, manifest, name), manifest)
         except _Refused as error:
             raise InputError(f"the style pack {pack_path} cannot be used: {error}") from error
         except OSError as error:
@@ -137,7 +136,7 @@ class Pack:
         if name not in self.manifest.members:
             raise InputError(f"the style pack {self.name!r} has no {name}")
         try:
-            with zipfile.ZipFile(self.path) as archive:
+            with _archive(self.path) as archive:
                 return _read_member(archive, self.manifest, name)
         except (_Refused, *_ZIP_ERRORS) as error:
             raise InputError(f"the style pack {self.path} has changed: {error}") from error
@@ -248,7 +247,17 @@ def find_pack(name_or_path: str | os.PathLike[str]) -> Pack:
     )
 
 
-def _check_end(file: Any) -> None:
+@contextmanager
+def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
+    """The pack's zip, with nothing in its directory that a pack may not have."""
+    with path.open("rb") as file:
+        _check_end(file)
+        with zipfile.ZipFile(file) as archive:
+            _check_directory(archive)
+            yield archive
+
+
+def _check_end(file: BinaryIO) -> None:
     """Refuse a directory too large to parse, which zipfile would read whole before any check."""
     size = file.seek(0, os.SEEK_END)
     if size > _LARGEST_PACK:
@@ -265,8 +274,8 @@ def _check_end(file: Any) -> None:
     file.seek(0)
 
 
-def _check_directory(archive: zipfile.ZipFile) -> set[str]:
-    """The names of the members, none of whose content has been read yet."""
+def _check_directory(archive: zipfile.ZipFile) -> None:
+    """Refuse members by what the directory says of them, before any content is read."""
     names: set[str] = set()
     total = 0
     for info in archive.infolist():
@@ -289,10 +298,10 @@ def _check_directory(archive: zipfile.ZipFile) -> set[str]:
             zipfile.ZIP_DEFLATED,
         ):
             raise _Refused(f"{name} is encrypted or packed in a way that packs do not use")
-    return names
 
 
-def _read_manifest(archive: zipfile.ZipFile, names: set[str]) -> Manifest:
+def _read_manifest(archive: zipfile.ZipFile) -> Manifest:
+    names = set(archive.namelist())
     if MANIFEST not in names:
         raise _Refused(f"it has no {MANIFEST}")
     data = _read_bounded(archive, MANIFEST, archive.getinfo(MANIFEST).file_size)
@@ -306,16 +315,15 @@ def _read_manifest(archive: zipfile.ZipFile, names: set[str]) -> Manifest:
     return manifest
 
 
-def _validate(make: Any) -> Manifest:
+def _validate(make: Callable[[], Manifest]) -> Manifest:
     try:
-        manifest: Manifest = make()
+        return make()
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"]))
         raise InputError(
             f"{MANIFEST} is wrong{' at ' if where else ''}{where}: {first['msg']}"
         ) from error
-    return manifest
 
 
 def _read_member(archive: zipfile.ZipFile, manifest: Manifest, name: str) -> bytes:
@@ -327,6 +335,8 @@ def _read_member(archive: zipfile.ZipFile, manifest: Manifest, name: str) -> byt
 
 
 def _read_bounded(archive: zipfile.ZipFile, name: str, size: int) -> bytes:
+    if name not in archive.namelist():
+        raise _Refused(f"it lacks {name}")
     with archive.open(name) as file:
         data = file.read(min(size, _LARGEST_PACK) + 1)
     if len(data) != size:

@@ -130,6 +130,10 @@ def _drop_member(manifest: dict[str, Any], contents: dict[str, bytes]) -> None:
     del contents["style_encoder.onnx"]
 
 
+def _drop_generator(manifest: dict[str, Any], contents: dict[str, bytes]) -> None:
+    del contents["generator.onnx"]
+
+
 def _other_network(manifest: dict[str, Any], contents: dict[str, bytes]) -> None:
     spec = GraphSpec(style_size=4, state_channels=2, margin=16, stride=16)
     listed(manifest, contents, "generator.onnx", graphs.generator(spec).SerializeToString())
@@ -263,9 +267,10 @@ def test_damage_is_never_more_than_an_input_error(tmp_path: Path, data: st.DataO
 
 def test_a_pack_that_changes_after_it_was_opened(tmp_path: Path) -> None:
     pack = packs.tiny_pack(tmp_path)
-    raw_pack(pack.path, _swap_generator)
-    with pytest.raises(InputError, match="has changed"):
-        pack.read("generator.onnx")
+    for change in (_swap_generator, _unlisted("evil.pkl"), _drop_generator):
+        raw_pack(pack.path, change)
+        with pytest.raises(InputError, match="has changed"):
+            pack.read("generator.onnx")
     pack.path.unlink()
     with pytest.raises(InputError, match="has changed"):
         pack.read("generator.onnx")
