@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -16,7 +18,7 @@ class PatchDiscriminator(nn.Module):
         sizes = [inputs, width, 2 * width, 3 * width]
         self.layers = nn.ModuleList(
             spectral_norm(nn.Conv2d(a, b, 4, 2, 1))
-            for a, b in zip(sizes[:-1], sizes[1:], strict=True)
+            for a, b in pairwise(sizes)
         )
         self.judge = spectral_norm(nn.Conv2d(sizes[-1], 1, 3, 1, 1))
         self.project = spectral_norm(nn.Linear(style_size, sizes[-1]))

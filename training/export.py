@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -67,17 +68,20 @@ def _export(
     axes: Mapping[str, Mapping[int, str]],
 ) -> onnx.ModelProto:
     buffer = io.BytesIO()
-    # The tracing exporter: it keeps the graph's sizes symbolic and writes no reshape around a pad.
-    torch.onnx.export(
-        module,
-        inputs,
-        buffer,
-        input_names=names,
-        output_names=outputs,
-        dynamic_axes=axes,
-        opset_version=OPSET,
-        dynamo=False,
-    )
+    with warnings.catch_warnings():
+        # The tracing exporter is the one that keeps sizes symbolic and writes one pad for the
+        # whole graph; it warns that another one is the default.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            module,
+            inputs,
+            buffer,
+            input_names=names,
+            output_names=outputs,
+            dynamic_axes=axes,
+            opset_version=OPSET,
+            dynamo=False,
+        )
     model = onnx.load_from_string(buffer.getvalue())
     onnx.checker.check_model(model, full_check=True)
     return model

@@ -45,8 +45,8 @@ class GeneratorConfig:
 
 
 WIDTHS = {
-    "small": GeneratorConfig(quarter=16, eighth=48, sixteenth=96, blocks=4),
-    "large": GeneratorConfig(quarter=32, eighth=96, sixteenth=192, blocks=6),
+    "small": GeneratorConfig(quarter=16, eighth=48, sixteenth=96, blocks=3),
+    "large": GeneratorConfig(quarter=32, eighth=64, sixteenth=128, blocks=6),
 }
 
 

@@ -118,9 +118,7 @@ def _progress(console: Console) -> Progress:
     )
 
 
-def _library(
-    recipe: Recipe, content: Path, pictures: Path, cache: Path, bar: Progress
-) -> Library:
+def _library(recipe: Recipe, content: Path, pictures: Path, cache: Path, bar: Progress) -> Library:
     tasks: dict[str, TaskID] = {}
 
     def show(style: str, done: int, total: int) -> None:

@@ -29,7 +29,6 @@ COMMANDS = {
     "bench": "Measure the engine and the whole pipeline.",
     "train": "Train a style pack from pictures.",
     "evaluate": "Measure the looks of a style pack.",
-    "evaluate": "Measure the looks of a pack beside its peers.",
 }
 
 STOPPED = 130

@@ -33,8 +33,12 @@ def test_flow_is_exact_where_visible(seed: int) -> None:
         flow, visible = flow_between(motion, coverage, later, earlier)
         assert visible.mean() > 0.3
         moved = warp(frames[:, earlier], flow)
-        error = ((frames[:, later] - moved).abs() * visible).amax()
-        assert error < 0.03
+        seen = visible[:, 0] > 0
+        error = (frames[:, later] - moved).abs().amax(1)[seen]
+        # At a cut-out's outline the interpolation touches the other layer.
+        assert error.quantile(0.99) < 0.015
+        unmoved = (frames[:, later] - frames[:, earlier]).abs().amax(1)[seen]
+        assert error.mean() < 0.1 * unmoved.mean()
 
 
 def test_stills_do_not_move() -> None:

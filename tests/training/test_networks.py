@@ -5,8 +5,8 @@ import onnx
 import pytest
 import torch
 
-from streamfx.engines import load
-from streamfx.engines.base import EngineOptions
+from streamfx.engines import choose, load
+from streamfx.engines.base import EngineOptions, Unavailable
 from streamfx.engines.contract import GraphSpec
 from streamfx.training.export import export_generator, export_style_encoder, style_code
 from streamfx.training.networks import (
@@ -88,10 +88,8 @@ def test_fp32_back_ends_agree_with_torch(
 
 
 def test_bf16_keeps_smooth_gradients(generator: Generator, graph: bytes) -> None:
-    from streamfx.engines.openvino import OpenVINO
-
-    backend = OpenVINO()
-    if "BF16" not in str(backend.capabilities()):
+    found = choose("openvino").probe()
+    if isinstance(found, Unavailable) or "bf16" not in found.precisions:
         pytest.skip("this CPU does not list bf16")
     ramp = np.linspace(40, 200, 256)[None].repeat(96, 0).astype(np.uint8)
     inputs = feeds(generator.config.graph, 96, 256, ramp)

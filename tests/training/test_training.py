@@ -51,7 +51,11 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     for index in range(3):
         coarse = random.integers(0, 256, (12, 16, 3), np.uint8)
         cv2.imwrite(str(content / f"{index}.png"), cv2.resize(coarse, (320, 240)))
-    for name, color in (("stripes", (200, 80, 20)), ("dots", (20, 60, 220)), ("extra", (9, 200, 9))):
+    for name, color in (
+        ("stripes", (200, 80, 20)),
+        ("dots", (20, 60, 220)),
+        ("extra", (9, 200, 9)),
+    ):
         painting = np.full((240, 300, 3), color, np.uint8)
         painting[:, ::12] = 255 - np.array(color, np.uint8)
         cv2.imwrite(str(pictures / f"{name}.png"), painting)
