@@ -80,4 +80,6 @@ def _decode(data: bytes) -> Picture:
         layer = upright.convert("RGBA")
         upright = Image.new("RGBA", layer.size, "white")
         upright.alpha_composite(layer)
+    if upright.mode.startswith("I"):  # Pillow would clip 16 bits, not scale them
+        upright = Image.fromarray(np.uint8(np.clip(np.rint(np.array(upright) / 257), 0, 255)))
     return np.array(upright.convert("RGB"), np.uint8)

@@ -109,8 +109,7 @@ class Reader:
         self._begun = start > 0
         self._length = duration
         self._retimed = 0
-        self._last_pts: int | None = None
-        self._last_duration = 0
+        self._last: tuple[int, int] | None = None  # pts and duration
         self._seen_end = 0.0
         self.container = open_video(path)
         try:
@@ -143,14 +142,21 @@ class Reader:
         if self.scale_to and self._orientation.transpose:
             size = (size[1], size[0])
         normalizer = Normalizer(size)
-        for item in self._decoded():
+        held: Frame | None = None
+        for item in self._normalized(normalizer):
             if isinstance(item, av.Packet):
                 yield item
                 continue
-            for picture in normalizer.push(item, self.info.time_base):
-                yield from self._frame(picture)
-        for picture in normalizer.flush():
-            yield from self._frame(picture)
+            frame = self._frame(item)
+            if held is not None:
+                # Containers tell how long a frame lasts in decoding order; what counts is
+                # when the next one is shown.
+                held.duration = frame.pts - held.pts
+                yield from self._within(held)
+            held = frame
+        if held is not None:
+            held.duration = self._last_duration(held)
+            yield from self._within(held)
         if normalizer.deinterlaced:
             self._say("the picture is interlaced and was deinterlaced, frame for frame")
         if self._retimed:
@@ -158,23 +164,47 @@ class Reader:
         if self.damaged:
             self._say(f"{self.damaged} damaged packets could not be decoded and were left out")
 
-    def _frame(self, picture: av.VideoFrame) -> Iterator[Frame]:
+    def _normalized(self, normalizer: Normalizer) -> Iterator[Packet | av.VideoFrame]:
+        for item in self._decoded():
+            if isinstance(item, av.Packet):
+                yield item
+            else:
+                yield from normalizer.push(item, self.info.time_base)
+        yield from normalizer.flush()
+
+    def _frame(self, picture: av.VideoFrame) -> Frame:
         base = self.info.time_base
         unit = picture.time_base or base
         pts = None if picture.pts is None else round(picture.pts * unit / base) - self._in(base)
         duration = round((picture.duration or 0) * unit / base)
-        last = self._last_pts
-        if pts is None or (last is not None and pts <= last):
-            pts = 0 if last is None else last + max(1, self._last_duration if pts is None else 1)
+        last = self._last
+        if pts is None or (last is not None and pts <= last[0]):
             self._retimed += 1
-        self._last_pts, self._last_duration = pts, duration
-        if self._begun and pts < 0:
-            return
-        if self._length is not None and pts * base >= self._length:
-            return
+            pts = 0 if last is None else last[0] + max(1, last[1] if pts is None else 1)
+        self._last = (pts, duration)
         y, u, v = planes_of(picture, self._orientation)
+        return Frame(y, u, v, pts, base, duration, color_of(picture))
+
+    def _within(self, frame: Frame) -> Iterator[Frame]:
+        """The frame, unless it lies outside the time that was asked for."""
+        base = frame.time_base
+        if self._begun and frame.pts < 0:
+            return
+        if self._length is not None:
+            if frame.pts * base >= self._length:
+                return
+            left = round((Fraction(self._length) - frame.pts * base) / base)
+            frame.duration = min(frame.duration, max(1, left))
         self.decoded += 1
-        yield Frame(y, u, v, pts, base, duration, color_of(picture))
+        yield frame
+
+    def _last_duration(self, frame: Frame) -> int:
+        """How long the last frame is shown: to the end of the stream, where that is known."""
+        stream = self.stream
+        if self.stopped or self.cut_off or not stream.duration:
+            return frame.duration
+        end = (stream.start_time or 0) + stream.duration - self._in(frame.time_base)
+        return end - frame.pts if end > frame.pts else frame.duration
 
     def _decoded(self) -> Iterator[Packet | av.VideoFrame]:
         """Decoded pictures, as the decoder gives them, and the other streams' packets."""
@@ -201,8 +231,8 @@ class Reader:
         """Packets until the end of the file, of the wanted duration, or until `stop`."""
         while True:
             if self._stop.is_set():
+                # The decoder is not drained: out of turn, it would give frames with holes.
                 self.stopped = True
-                yield from self._drain()
                 return
             try:
                 packet = next(self._packets)

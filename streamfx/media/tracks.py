@@ -141,17 +141,23 @@ def add_tracks(
     return tracks
 
 
-def copy_metadata(source: InputContainer, output: OutputContainer, shift: Fraction) -> None:
+def copy_metadata(
+    source: InputContainer, output: OutputContainer, container: Container, shift: Fraction
+) -> None:
     """Title, dates, tags and chapters; `shift` seconds are taken off the chapters' times."""
     output.metadata.update(
         {k: v for k, v in source.metadata.items() if not k.upper().startswith(_OWN_FILE_TAGS)}
     )
-    chapters = []
+    chapters: list[dict[str, Any]] = []
     for chapter in source.chapters():
         base = chapter["time_base"] or _MILLISECONDS
         start, end = (round(chapter[k] - shift / base) for k in ("start", "end"))
         if end > 0:
             chapters.append({**chapter, "start": max(0, start), "end": end})
+    if chapters and chapters[0]["start"] and container.text_encoder == "mov_text":
+        # MP4's chapters are a track whose first one always begins at 0.
+        gap = {"start": 0, "end": chapters[0]["start"], "metadata": {"title": ""}}
+        chapters.insert(0, {**chapters[0], **gap})
     output.set_chapters(cast(Any, chapters))
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterable
 from fractions import Fraction
+from math import lcm
 from pathlib import Path
 from typing import cast
 
@@ -58,18 +60,23 @@ class Writer:
         self.frames = 0
         self.pictures = 0
         self._codec = CODECS[encoding.codec or container.video[0]]
-        self._time_base = reader.info.time_base
         self._durations: dict[int, int] = {}
+        self._span = (0, 0)  # where display begins and ends
+        self._first_dts: int | None = None
         if min(shape.width, shape.height) < self._codec.smallest:
             raise InputError(
                 f"{encoding.codec} takes pictures of at least {self._codec.smallest} pixels a "
                 f"side, not {shape.width}x{shape.height}"
             )
+        rates = [s.codec_context.sample_rate for s in reader.container.streams.audio]
         self._output = av.open(
-            f"file:{path}", "w", format=container.muxer, options=_muxer(container, self._time_base)
+            f"file:{path}",
+            "w",
+            format=container.muxer,
+            options=_muxer(container, reader.info.time_base, filter(None, rates)),
         )
         self._video = self._add_picture(container, encoding, shape, reader)
-        copy_metadata(reader.container, self._output, reader.shift)
+        copy_metadata(reader.container, self._output, container, reader.shift)
         self._tracks = add_tracks(reader.container, reader.stream, self._output, container, say)
         try:
             self._output.start_encoding()
@@ -98,7 +105,10 @@ class Writer:
             StreamFXError: as `write`, or a frame was lost on the way through the encoder.
         """
         try:
-            self._mux(self._video.encode(None))
+            packets = self._video.encode(None)
+            self._mux(packets[:-1])
+            self._stretch(packets[-1:])
+            self._mux(packets[-1:])
             for track in self._tracks.values():
                 self._output.mux(list(track.flush()))
             self._output.close()
@@ -116,19 +126,29 @@ class Writer:
 
     def _encode(self, frame: Frame) -> None:
         self.frames += 1
-        if frame.duration:
-            self._durations[frame.pts] = frame.duration
+        self._durations[frame.pts] = frame.duration
+        begin = self._span[0] if self.frames > 1 else frame.pts
+        self._span = (begin, frame.pts + frame.duration)
         self._mux(self._video.encode(video_frame(frame)))
 
     def _mux(self, packets: list[Packet]) -> None:
         for packet in packets:
             self.pictures += 1
-            # Encoders drop the duration; without it a last frame would be as long as the
-            # one before.
-            duration = self._durations.pop(packet.pts or 0, 0)
-            if duration:
-                packet.duration = duration
+            if self._first_dts is None:
+                self._first_dts = packet.dts
+            # Encoders drop the duration.
+            packet.duration = self._durations.pop(packet.pts or 0, 0) or packet.duration
             self._output.mux_one(packet)
+
+    def _stretch(self, last: list[Packet]) -> None:
+        """Let the last packet in decoding order last until the last frame's end.
+
+        MP4 adds up a track's length from the decoding times and this one's duration.
+        """
+        for packet in last:
+            begin, end = self._span
+            decoding = (packet.dts or 0) - (self._first_dts or 0)
+            self._durations[packet.pts or 0] = max(1, end - begin - decoding)
 
     def _add_picture(
         self, container: Container, encoding: Encoding, shape: Shape, reader: Reader
@@ -161,7 +181,7 @@ class Writer:
         return stream
 
 
-def _muxer(container: Container, time_base: Fraction) -> dict[str, str]:
+def _muxer(container: Container, time_base: Fraction, rates: Iterable[int]) -> dict[str, str]:
     """Options that keep timestamps exact."""
     if container.muxer not in ("mp4", "mov"):
         return {}
@@ -169,12 +189,13 @@ def _muxer(container: Container, time_base: Fraction) -> dict[str, str]:
     while scale < _LEAST_TIMESCALE:
         scale *= 2
     scale = min(scale, _MOST_TIMESCALE)
-    # The edit list that holds the first frame's offset counts in the movie's timescale, whose
+    # The edit lists that hold the offsets of the tracks count in the movie's timescale, whose
     # default of a millisecond would move every frame.
+    movie = lcm(scale, *rates)
     return {
         "movflags": "+faststart",
         "video_track_timescale": str(scale),
-        "movie_timescale": str(scale),
+        "movie_timescale": str(movie if movie <= _MOST_TIMESCALE else scale),
     }
 
 
