@@ -32,7 +32,10 @@ def list_styles(*, pack: PackOption = "default") -> None:
     from streamfx.styles import find_pack
 
     opened = find_pack(pack)
-    table = Table("style", "title", "by", "year", "licence", title=f"pack {opened.name}")
+    table = Table(title=f"pack {opened.name}")
+    table.add_column("style", no_wrap=True)  # to be copied
+    for heading in ("title", "by", "year", "licence"):
+        table.add_column(heading)
     for style in opened.styles:
         cells = (style.name, style.title, style.author, style.year, style.licence)
         table.add_row(*(Text(cell) for cell in cells))

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from streamfx.cli import main
 from streamfx.color import frame_from_rgb, frame_to_rgb
 from streamfx.errors import InputError
+from streamfx.pictures import read_picture
 from streamfx.sheets import write_picture
 from streamfx.styles import Pack, write_pack
 from streamfx.stylizer import Stylizer
@@ -34,7 +35,7 @@ RGB = NDArray[np.uint8]
 def texture(height: int, width: int, seed: int, blur: float = 3.0) -> RGB:
     noise = np.random.default_rng(seed).normal(size=(height, width, 3)).astype(np.float32)
     smooth = cv2.GaussianBlur(noise, (0, 0), blur)
-    return np.clip(np.rint(128 + 45 * smooth / smooth.std()), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(128 + 45 * smooth / smooth.std()), 0, 255), np.uint8)
 
 
 @pytest.fixture(scope="module")
@@ -197,9 +198,16 @@ def test_the_peers_pictures_are_kept(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == [kept.name]
 
 
-def figures(style: float, **other: float) -> Figures:
-    given = {"grey": 0.1, "warp": 1.0, "gain": 0.5, "ssim": 0.6, "shift": 2.0} | other
-    return Figures(style, **given, flat=1.0, drift=0.5, peak=GridPeak(8, 0.01, 2.0))
+def figures(
+    style: float,
+    *,
+    grey: float = 0.1,
+    warp: float = 1.0,
+    gain: float = 0.5,
+    ssim: float = 0.6,
+    shift: float = 2.0,
+) -> Figures:
+    return Figures(style, grey, warp, gain, ssim, shift, 1.0, 0.5, GridPeak(8, 0.01, 2.0))
 
 
 def rows(ours: Figures) -> dict[str, Figures]:
@@ -251,7 +259,7 @@ def test_the_command_writes_page_figures_and_sheet(folder: Path, tmp_path: Path)
     found = json.loads((tmp_path / "looks.json").read_text())
     assert found["average"][PEER]["warp"] > found["average"][UNTOUCHED]["warp"]
     assert found["styles"]["great-wave"]["rows"][OURS]["drift"] > 0
-    assert cv2.imread(str(tmp_path / "sheet.png")).shape[1] > 2 * 320
+    assert read_picture(tmp_path / "sheet.png").shape[1] > 2 * 320
 
     run(arguments, 0)  # with the peer's pictures kept: the same page
     assert (tmp_path / "looks.md").read_text() == page

@@ -22,7 +22,7 @@ def texture(height: int, width: int, seed: int = 0, blur: float = 3.0) -> RGB:
 
 
 def to_bytes(values: NDArray[np.floating]) -> RGB:
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(values), 0, 255), np.uint8)
 
 
 def pan(frames: int, step: int = 2) -> list[RGB]:
@@ -120,7 +120,7 @@ def grid(period: int, amplitude: float, kind: str, side: int = 256) -> NDArray[n
         "dots": np.minimum(x, x[:, None]) * 4,
         "checks": np.where((np.indices((side, side)) // (period // 2)).sum(0) % 2, amplitude, 0.0),
     }
-    return patterns[kind]
+    return np.asarray(patterns[kind], np.float64)
 
 
 @pytest.mark.parametrize("kind", ["columns", "rows", "dots", "checks"])
@@ -147,7 +147,8 @@ def test_noise_and_smooth_shading_are_no_grid(seed: int) -> None:
     random = np.random.default_rng(seed)
     values = random.normal(0, 1, (224, 256, 3)).astype(np.float32)
     if seed % 4:
-        values = cv2.GaussianBlur(values, (0, 0), random.uniform(0.5, 14))
+        blurred = cv2.GaussianBlur(values, (0, 0), random.uniform(0.5, 14))
+        values = np.asarray(blurred, np.float32)
     ramp = np.linspace(-17, 26, 256)[None, :, None]
     noise = random.uniform(0.2, 8) * values / values.std()
     assert not metrics.grid_peak(to_bytes(120 + ramp + noise)).found
