@@ -40,8 +40,9 @@ class Batch:
     Attributes:
         inputs: [B,T,6,s/2,s/2], planes with noise, exposure and compression trouble.
         targets: [B,frames,6,s/2,s/2].
-        pictures: [B,2,3,256,256], the style's picture and that of the style blended in.
+        styles: [B,2], numbers of the style and of the one blended in.
         mix: [B,1], share of the second style, 0 for most clips.
+        pictures: [B,3,256,256], the first style's picture, for the style encoder.
         patches: [B,3,s,s], parts of the style's picture.
         flat: [2,6,64,64], planes of one colour with a little noise.
         motion, coverage: what moved where; None for single frames.
@@ -50,8 +51,9 @@ class Batch:
 
     inputs: Tensor
     targets: Tensor
-    pictures: Tensor
+    styles: Tensor
     mix: Tensor
+    pictures: Tensor
     patches: Tensor
     flat: Tensor
     motion: Trajectories | None
@@ -65,8 +67,9 @@ class _Stills:
 
     contents: Tensor
     targets: Tensor
-    pictures: Tensor
+    styles: Tensor
     mix: Tensor
+    pictures: Tensor
     patches: Tensor
 
 
@@ -95,8 +98,9 @@ def _batch(
     return Batch(
         inputs=_planes(_trouble(random, contents, data.noise)),
         targets=_planes(targets),
-        pictures=stills.pictures,
+        styles=stills.styles,
         mix=stills.mix,
+        pictures=stills.pictures,
         patches=stills.patches,
         flat=_flat(random, data.noise),
         motion=None,
@@ -113,7 +117,7 @@ def _draw_stills(
     layers: int,
     side: int,
 ) -> _Stills:
-    stills, painted, pictures, mix, patches = [], [], [], [], []
+    stills, painted, styles, mix, pictures, patches = [], [], [], [], [], []
     for _ in range(count):
         first, second, share = _draw_styles(random, library, data)
         a, b = library.styles[first], library.styles[second]
@@ -130,15 +134,16 @@ def _draw_stills(
         if share:
             target += share * (cut(b.targets[rows], places, side) - target)
         painted.append(target)
-        picture = _style_crop(random, a.painting)
-        pictures.append([picture, _style_crop(random, b.painting) if share else picture])
+        styles.append([first, second])
         mix.append([share])
+        pictures.append(_style_crop(random, a.painting))
         patches.append(_patch(random, a.painting, data.window))
     return _Stills(
         contents=_tensor(np.stack(stills)),
         targets=torch.from_numpy(np.stack(painted)).movedim(-1, -3) / 255,
-        pictures=_tensor(np.array(pictures)),
+        styles=torch.tensor(styles),
         mix=torch.tensor(mix, dtype=torch.float32),
+        pictures=_tensor(np.stack(pictures)),
         patches=_tensor(np.stack(patches)),
     )
 

@@ -17,8 +17,7 @@ class PatchDiscriminator(nn.Module):
         super().__init__()
         sizes = [inputs, width, 2 * width, 3 * width]
         self.layers = nn.ModuleList(
-            spectral_norm(nn.Conv2d(a, b, 4, 2, 1))
-            for a, b in pairwise(sizes)
+            spectral_norm(nn.Conv2d(a, b, 4, 2, 1)) for a, b in pairwise(sizes)
         )
         self.judge = spectral_norm(nn.Conv2d(sizes[-1], 1, 3, 1, 1))
         self.project = spectral_norm(nn.Linear(style_size, sizes[-1]))

@@ -8,11 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
 import onnx
 import torch
-from numpy.typing import NDArray
 from onnx import TensorProto
 from safetensors.torch import save as save_tensors
 from torch import nn
@@ -20,12 +17,10 @@ from torch import nn
 from streamfx.engines.contract import GraphSpec
 from streamfx.manifest import GENERATOR, STYLE_ENCODER
 from streamfx.styles import Pack, write_pack
-from streamfx.training.library import Library
-from streamfx.training.networks import Generator, PlanesGraph, StyleEncoder
+from streamfx.training.networks import Generator, Networks, PlanesGraph, StyleEncoder
 from streamfx.training.recipes import Recipe
 
 OPSET = 17
-CROPS = 16
 PICTURE_SIDE = 256
 _PLANES = ("y", "u", "v", "state", "y_out", "u_out", "v_out", "state_out")
 _CODES = ("style", "strength")
@@ -98,29 +93,10 @@ def _fix_output_shapes(model: onnx.ModelProto, spec: GraphSpec) -> None:
         dimension.dim_value = channels[value.name]
 
 
-@torch.no_grad()
-def style_code(encoder: StyleEncoder, painting: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The catalogue's code [S] of a painting [H,W,3]: the mean over crops of it."""
-    random = np.random.default_rng(0)
-    height, width = painting.shape[:2]
-    side = int(min(height, width) * 0.9)
-    crops = []
-    for _ in range(CROPS):
-        top = int(random.integers(height - side + 1))
-        left = int(random.integers(width - side + 1))
-        crop = painting[top : top + side, left : left + side]
-        crops.append(cv2.resize(crop, (PICTURE_SIDE, PICTURE_SIDE), interpolation=cv2.INTER_AREA))
-    pictures = torch.from_numpy(np.stack(crops)).movedim(-1, 1).float() / 255
-    code: NDArray[np.float32] = encoder.eval()(pictures).mean(0).numpy()
-    return code
-
-
 def export_pack(
     path: Path,
     recipe: Recipe,
-    library: Library,
-    generator: Generator,
-    encoder: StyleEncoder,
+    networks: Networks,
     figures: Mapping[str, Any],
     thumbnails: Mapping[str, bytes] | None = None,
 ) -> Pack:
@@ -134,18 +110,17 @@ def export_pack(
         InputError: the pack cannot be written there.
     """
     thumbnails = thumbnails or {}
-    spec = generator.config.graph
+    spec = networks.generator.config.graph
     members = {
-        GENERATOR: export_generator(generator),
-        STYLE_ENCODER: export_style_encoder(encoder),
-        "training/generator.safetensors": _weights(generator),
-        "training/encoder.safetensors": _weights(encoder),
+        GENERATOR: export_generator(networks.generator),
+        STYLE_ENCODER: export_style_encoder(networks.encoder),
+        "training/generator.safetensors": _weights(networks.generator),
+        "training/encoder.safetensors": _weights(networks.encoder),
         **{f"thumbnails/{name}.jpg": data for name, data in thumbnails.items()},
     }
     styles = []
-    for style, (name, entry) in zip(library.styles, recipe.styles.items(), strict=False):
-        assert style.name == name
-        code = style_code(encoder, style.painting)
+    codes = networks.codes.weight.detach().numpy()
+    for code, (name, entry) in zip(codes, recipe.styles.items(), strict=True):
         styles.append(
             {
                 "name": name,

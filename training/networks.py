@@ -201,6 +201,21 @@ def deviation(x: Tensor) -> Tensor:
     return (centred.square().mean((2, 3)) + 1e-6).sqrt()
 
 
+@dataclass
+class Networks:
+    """What ends up in a pack: the two networks and the catalogue's codes."""
+
+    generator: Generator
+    encoder: StyleEncoder
+    codes: nn.Embedding
+
+    def modules(self) -> tuple[nn.Module, ...]:
+        return self.generator, self.encoder, self.codes
+
+    def parameters(self) -> list[nn.Parameter]:
+        return [p for module in self.modules() for p in module.parameters()]
+
+
 def multiply_accumulates(config: GeneratorConfig, height: int, width: int) -> int:
     """MACs of the generator's convolutions for one frame, margin and padding included."""
     rows, columns = config.graph.state_size(height, width)

@@ -18,14 +18,16 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from streamfx.demo import draw
 from streamfx.errors import InputError
 from streamfx.sheets import contact_sheet
 from streamfx.styles import Pack
 from streamfx.training.color import planes_to_rgb, rgb_to_planes
-from streamfx.training.export import export_pack, style_code
+from streamfx.training.export import export_pack
 from streamfx.training.library import Library, build_library
+from streamfx.training.networks import Networks
 from streamfx.training.recipes import Recipe
-from streamfx.training.trainer import Networks, Trainer
+from streamfx.training.trainer import Trainer
 
 CHECKPOINT = "checkpoint.pt"
 SHOWN = ("teacher_l1", "warp", "style", "adversarial", "discriminator")
@@ -90,16 +92,14 @@ def train(
         finally:
             trainer.save(checkpoint)
         _write_samples(run, trainer)
-    average = trainer.average
     figures = {
         "iterations": trainer.progress.iteration,
         "minutes": round(trainer.progress.seconds / 60, 1),
         "losses": {name: round(value, 5) for name, value in trainer.progress.losses.items()},
     }
     return export_pack(
-        output, recipe, library, average.generator, average.encoder, figures,
-        _thumbnails(average, library, recipe),
-    )  # fmt: skip
+        output, recipe, trainer.average, figures, _thumbnails(trainer.average, recipe)
+    )
 
 
 def _share(trainer: Trainer, minutes: float | None) -> float:
@@ -144,13 +144,11 @@ def _write_log(log: object, trainer: Trainer, values: Mapping[str, float]) -> No
 
 
 @torch.no_grad()
-def restyle(
-    networks: Networks, contents: NDArray[np.uint8], code: NDArray[np.float32]
-) -> NDArray[np.uint8]:
-    """Restyle pictures [N,S,S,3] with a style code [S], without a past; for samples."""
+def restyle(networks: Networks, contents: NDArray[np.uint8], style: int) -> NDArray[np.uint8]:
+    """Restyle pictures [N,S,S,3] in a catalogue style, without a past; for samples."""
     rgb = torch.from_numpy(np.ascontiguousarray(contents)).movedim(-1, 1).float() / 255
     planes = rgb_to_planes(rgb)
-    codes = torch.from_numpy(code).expand(len(planes), -1)
+    codes = networks.codes.weight[style].expand(len(planes), -1)
     generator = networks.generator
     strength = torch.ones(len(planes), 1)
     out, _ = generator(planes, codes, strength, generator.empty_state(planes))
@@ -163,28 +161,21 @@ def _write_samples(run: Path, trainer: Trainer) -> None:
     library = trainer.library
     step = max(1, len(library.contents) // SAMPLES)
     contents = library.contents[::-step][:SAMPLES]
-    styles = library.styles[: library.catalogue]
-    columns = [
-        restyle(trainer.average, contents, style_code(trainer.average.encoder, style.painting))
-        for style in styles
-    ]
+    names = [style.name for style in library.styles[: library.catalogue]]
+    columns = [restyle(trainer.average, contents, number) for number in range(len(names))]
     rows = [list(row) for row in zip(contents, *columns, strict=True)]
-    sheet = contact_sheet(
-        rows, [""] * len(rows), ["content", *(style.name for style in styles)], width=256
-    )
+    sheet = contact_sheet(rows, [""] * len(rows), ["content", *names], width=256)
     path = run / "samples" / f"{trainer.progress.iteration:06d}.jpg"
     cv2.imwrite(str(path), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
 
 
-def _thumbnails(networks: Networks, library: Library, recipe: Recipe) -> dict[str, bytes]:
+def _thumbnails(networks: Networks, recipe: Recipe) -> dict[str, bytes]:
     """The program's own demo scene in every catalogue style, as JPEG."""
-    from streamfx.scene import thumbnail_picture
-
-    scene = thumbnail_picture(2 * THUMBNAIL_WIDTH)
+    # Twice the size, so that the marks on a thumbnail are as fine as on a whole frame.
+    scene = draw(2.0, 2 * THUMBNAIL_WIDTH, THUMBNAIL_WIDTH * 9 // 8 // 16 * 16)
     thumbnails = {}
-    for style, name in zip(library.styles, recipe.styles, strict=False):
-        code = style_code(networks.encoder, style.painting)
-        (picture,) = restyle(networks, scene[None], code)
+    for number, name in enumerate(recipe.styles):
+        (picture,) = restyle(networks, scene[None], number)
         height = picture.shape[0] * THUMBNAIL_WIDTH // picture.shape[1]
         small = cv2.resize(picture, (THUMBNAIL_WIDTH, height), interpolation=cv2.INTER_AREA)
         quality = [cv2.IMWRITE_JPEG_QUALITY, 88]

@@ -20,26 +20,12 @@ from streamfx.training.discriminators import MultiScaleDiscriminator, TemporalDi
 from streamfx.training.library import Library
 from streamfx.training.losses import interior
 from streamfx.training.motion import flow_between, warp
-from streamfx.training.networks import WIDTHS, Generator, StyleEncoder
+from streamfx.training.networks import WIDTHS, Generator, Networks, StyleEncoder
 from streamfx.training.perceptual import ContentNetwork, statistics
 from streamfx.training.recipes import Recipe
 
 BORDER = 16
 R1_EVERY = 16
-
-
-@dataclass
-class Networks:
-    """The two networks that end up in a pack."""
-
-    generator: Generator
-    encoder: StyleEncoder
-
-    def modules(self) -> tuple[nn.Module, nn.Module]:
-        return self.generator, self.encoder
-
-    def parameters(self) -> list[nn.Parameter]:
-        return [p for module in self.modules() for p in module.parameters()]
 
 
 @dataclass
@@ -63,8 +49,11 @@ class Trainer:
         torch.manual_seed(recipe.seed)
         self.recipe, self.library = recipe, library
         config = WIDTHS[recipe.width]
-        self.networks = Networks(Generator(config), StyleEncoder(config.style_size))
-        for module in self.networks.modules():
+        # Random codes are far apart, so that styles part early; read from pictures alone, they
+        # start as good as equal.
+        codes = nn.Embedding(library.catalogue, config.style_size)
+        self.networks = Networks(Generator(config), StyleEncoder(config.style_size), codes)
+        for module in (self.networks.generator, self.networks.encoder):
             module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.networks)
         self.discriminator = MultiScaleDiscriminator(config.style_size)
@@ -119,9 +108,9 @@ class Trainer:
     def _update(self, batch: Batch, ramp: float) -> dict[str, float]:
         weights = self.recipe.losses
         with torch.autocast("cpu", torch.bfloat16):
-            codes = self._codes(batch)
+            codes, encoder_distance = self._codes(batch)
             out, flat = self._run(batch, codes)
-        terms = self._supervised(batch, out, flat)
+        terms = self._supervised(batch, out, flat) | {"encoder": encoder_distance}
         fake = real = fake_triple = real_triple = None
         pure = batch.mix[:, 0] == 0
         if ramp and bool(pure.any()):
@@ -166,12 +155,15 @@ class Trainer:
             )  # fmt: skip
         return values
 
-    def _codes(self, batch: Batch) -> Tensor:
-        first = self.networks.encoder(batch.pictures[:, 0])
-        if not bool(batch.mix.any()):
-            return first.float()
-        second = self.networks.encoder(batch.pictures[:, 1])
-        return torch.lerp(first.float(), second.float(), batch.mix)
+    def _codes(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Style codes [B,S], and how far the encoder is from those of the catalogue."""
+        read = self.networks.encoder(batch.pictures).float()
+        listed = batch.styles < self.library.catalogue
+        known = self.networks.codes(batch.styles.clamp(max=self.library.catalogue - 1))
+        first = torch.where(listed[:, :1], known[:, 0], read)
+        error = (read - known[:, 0].detach()).square().mean(1)
+        distance = (error * listed[:, 0]).sum() / listed[:, 0].sum().clamp(min=1)
+        return torch.lerp(first, torch.where(listed[:, 1:], known[:, 1], read), batch.mix), distance
 
     def _run(self, batch: Batch, codes: Tensor) -> tuple[Tensor, Tensor]:
         """Outputs [B,frames,6,h,w] of the clips, and [2,6,h,w] of the flat pictures."""
@@ -295,8 +287,10 @@ class Trainer:
         return {
             "generator": self.networks.generator,
             "encoder": self.networks.encoder,
+            "codes": self.networks.codes,
             "average_generator": self.average.generator,
             "average_encoder": self.average.encoder,
+            "average_codes": self.average.codes,
             "discriminator": self.discriminator,
             "temporal": self.temporal,
             "generator_optimizer": self.generator_optimizer,

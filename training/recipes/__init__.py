@@ -72,7 +72,7 @@ class LossWeights(_Strict):
     warp: float = Field(8, ge=0)
     long_term: float = Field(4, ge=0)
     flat: float = Field(8, ge=0)
-    style_reconstruction: float = Field(0, ge=0)
+    encoder: float = Field(1, ge=0)
     r1: float = Field(0.5, ge=0)
 
 
