@@ -16,7 +16,7 @@ LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)
 
 def luma(picture: Picture) -> Picture:
     """BT.709 luma of an RGB picture: [H,W,3] -> [H,W]."""
-    return picture @ LUMA
+    return np.asarray(picture @ LUMA, np.float32)
 
 
 def kuwahara(picture: Picture, radius: int, sharpness: float = 8.0) -> Picture:
@@ -46,7 +46,7 @@ def kuwahara(picture: Picture, radius: int, sharpness: float = 8.0) -> Picture:
         weight = 1 / (1 + 1e-3 * (255.0**2 * variance) ** (sharpness / 4))
         total += weight * mean
         weights += weight
-    return total / weights
+    return np.asarray(total / weights, np.float32)
 
 
 def lines(gray: Picture, width: float = 1.4, depth: float = 30.0) -> Picture:

@@ -224,7 +224,8 @@ def _flat(random: np.random.Generator, noise: float) -> Tensor:
 
 
 def _planes(clips: Tensor) -> Tensor:
-    return rgb_to_planes(clips.flatten(0, 1)).unflatten(0, clips.shape[:2])
+    planes = rgb_to_planes(clips.flatten(0, 1))
+    return planes.reshape(*clips.shape[:2], *planes.shape[1:])
 
 
 def _tensor(pictures: NDArray[np.uint8]) -> Tensor:

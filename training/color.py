@@ -37,7 +37,7 @@ def planes_to_rgb(planes: Tensor) -> Tensor:
 def _mix(x: Tensor, matrix: Tensor) -> Tensor:
     """A 3x3 matrix on the channels of [N,3,H,W]; written out, which is the fast way here."""
     rows = [sum(row[i].item() * x[:, i] for i in range(3)) for row in matrix]
-    return torch.stack(rows, dim=1)  # type: ignore[arg-type]
+    return torch.stack(rows, dim=1)
 
 
 def luma(planes: Tensor) -> Tensor:

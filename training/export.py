@@ -44,7 +44,7 @@ def export_generator(generator: Generator) -> bytes:
         entry = model.metadata_props.add()
         entry.key, entry.value = name, text
     _fix_output_shapes(model, spec)
-    return model.SerializeToString()
+    return bytes(model.SerializeToString())
 
 
 def export_style_encoder(encoder: StyleEncoder) -> bytes:
@@ -52,7 +52,7 @@ def export_style_encoder(encoder: StyleEncoder) -> bytes:
     picture = torch.zeros(1, 3, PICTURE_SIDE, PICTURE_SIDE)
     axes = {"picture": {0: "N"}, "style": {0: "N"}}
     model = _export(encoder.eval(), (picture,), ["picture"], ["style"], axes)
-    return model.SerializeToString()
+    return bytes(model.SerializeToString())
 
 
 def _export(
@@ -70,7 +70,7 @@ def _export(
         torch.onnx.export(
             module,
             inputs,
-            buffer,
+            buffer,  # type: ignore[arg-type]
             input_names=names,
             output_names=outputs,
             dynamic_axes=axes,

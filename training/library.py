@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -130,7 +131,7 @@ def _make_targets(
     """Make one style's targets; a `.part` file beside the result holds what is done."""
     part, count_file = file.with_suffix(".part"), file.with_suffix(".count")
     resumes = part.exists() and count_file.exists()
-    mode = "r+" if resumes else "w+"
+    mode: Literal["r+", "w+"] = "r+" if resumes else "w+"
     raw = np.memmap(part, np.uint8, mode=mode, shape=contents.shape)
     done = int(count_file.read_text()) if resumes else 0
     made = targets_for_style(painting, contents[done:], recipe.teacher)

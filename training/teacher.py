@@ -15,6 +15,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -69,7 +70,7 @@ def read_picture(path: Path) -> Picture:
     bgr = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
     if bgr is None:
         raise ValueError(f"{path} cannot be read as a picture")
-    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB).astype(np.float32) / 255
+    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB) / np.float32(255), np.float32)
 
 
 def square(picture: Picture, side: int) -> Picture:
@@ -80,7 +81,11 @@ def square(picture: Picture, side: int) -> Picture:
     shrinking = edge > side
     method = cv2.INTER_AREA if shrinking else cv2.INTER_CUBIC
     crop = picture[top : top + edge, left : left + edge]
-    return np.clip(cv2.resize(crop, (side, side), interpolation=method), 0, 1)
+    return np.clip(_resized(crop, side, method), 0, 1)
+
+
+def _resized(picture: NDArray[Any], side: int, method: int) -> Picture:
+    return np.asarray(cv2.resize(picture, (side, side), interpolation=method), np.float32)
 
 
 class Teacher:
@@ -109,7 +114,7 @@ class Teacher:
     def paint(self, content: Picture, vector: NDArray[np.float32], passes: int) -> Picture:
         """Paint a square content picture; the mean over `passes` shifted positions."""
         side = content.shape[0]
-        small = cv2.resize(content, (TEACHER_SIDE, TEACHER_SIDE), interpolation=cv2.INTER_AREA)
+        small = _resized(content, TEACHER_SIDE, cv2.INTER_AREA)
         names = [entry.name for entry in self._transform.get_inputs()]
         random = np.random.default_rng(0)
         total = np.zeros_like(small)
@@ -118,14 +123,15 @@ class Teacher:
             there = np.array([[1, 0, shift[0]], [0, 1, shift[1]]], np.float32)
             back = np.array([[1, 0, -shift[0]], [0, 1, -shift[1]]], np.float32)
             feed = {names[0]: _moved(small, there)[None], names[1]: vector}
-            total += _moved(self._transform.run(None, feed)[0][0], back)
-        painted = cv2.resize(total / passes, (side, side), interpolation=cv2.INTER_CUBIC)
-        return np.clip(painted, 0, 1)
+            painted = np.asarray(self._transform.run(None, feed)[0], np.float32)
+            total += _moved(painted[0], back)
+        return np.clip(_resized(total / passes, side, cv2.INTER_CUBIC), 0, 1)
 
 
 def _moved(picture: Picture, matrix: NDArray[np.float32]) -> Picture:
     size = (picture.shape[1], picture.shape[0])
-    return cv2.warpAffine(picture, matrix, size, borderMode=cv2.BORDER_REFLECT)
+    moved = cv2.warpAffine(picture, matrix, size, borderMode=cv2.BORDER_REFLECT)
+    return np.asarray(moved, np.float32)
 
 
 def make_target(
@@ -136,11 +142,11 @@ def make_target(
     painted = kuwahara(teacher.paint(abstracted, vector, config.passes), config.patch)
     painted = local_contrast(painted, config.patch + 1, config.contrast)
     smooth = cv2.bilateralFilter(painted, 0, 0.25, config.patch)
-    smooth = cv2.GaussianBlur(smooth, (0, 0), 2)
+    smooth = np.asarray(cv2.GaussianBlur(smooth, (0, 0), 2), np.float32)
     gray = luma(abstracted)
     keep = config.flat + (1 - config.flat) * activity(luma(content))[..., None]
-    painted = smooth + keep * (painted - smooth)
-    paper = lines(cv2.GaussianBlur(gray, (0, 0), 0.8))[..., None]
+    painted = np.asarray(smooth + keep * (painted - smooth), np.float32)
+    paper = lines(np.asarray(cv2.GaussianBlur(gray, (0, 0), 0.8), np.float32))[..., None]
     return np.clip(painted * (1 - config.ink * (1 - paper)), 0, 1)
 
 
@@ -169,8 +175,9 @@ def palette_map(
     return gain.astype(np.float32), offset.astype(np.float32)
 
 
-def _lab(picture: Picture) -> Picture:
-    return cv2.cvtColor(np.ascontiguousarray(picture, np.float32), cv2.COLOR_RGB2LAB)
+def _lab(picture: NDArray[Any]) -> Picture:
+    rgb = np.ascontiguousarray(picture, np.float32)
+    return np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB), np.float32)
 
 
 def apply_palette(

@@ -195,7 +195,8 @@ class Trainer:
         }
         if batch.motion is None:
             return terms
-        rgb = planes_to_rgb(out.flatten(0, 1)).unflatten(0, out.shape[:2])
+        rgb = planes_to_rgb(out.flatten(0, 1))
+        rgb = rgb.reshape(*out.shape[:2], *rgb.shape[1:])
         last = out.shape[1] - 1
         near = [self._warp_error(batch, rgb, t, t - 1) for t in range(1, last + 1)]
         terms["warp"] = torch.stack(near).mean()
@@ -230,7 +231,7 @@ class Trainer:
         """Middle three frames and the outer two moved onto the middle one: [B,15,s,s]."""
         middle = planes.shape[1] // 2
         rgb = planes_to_rgb(planes[:, middle - 1 : middle + 2].flatten(0, 1))
-        before, centre, after = rgb.unflatten(0, (len(planes), 3)).unbind(1)
+        before, centre, after = rgb.reshape(len(planes), 3, *rgb.shape[1:]).unbind(1)
         moved = []
         for neighbour, step in ((before, -1), (after, 1)):
             flow, visible = self._flow(batch, middle, middle + step)
