@@ -59,7 +59,7 @@ class Channel(Generic[T]):
             self._changed.notify_all()
 
     def abandon(self) -> None:
-        """Nothing more will be read; a waiting writer gives up."""
+        """Nothing more will be read; whoever waits at either side gives up."""
         with self._changed:
             self._abandoned = True
             self._items.clear()
@@ -68,7 +68,7 @@ class Channel(Generic[T]):
     def __iter__(self) -> Iterator[T]:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._items or self._finished)
+                self._changed.wait_for(lambda: self._items or self._finished or self._abandoned)
                 if self._error is not None:
                     raise self._error  # at once: what waits behind an error is of no use
                 if not self._items:

@@ -28,7 +28,7 @@ def open_video(path: Path) -> InputContainer:
     if not path.exists():
         raise InputError(f"there is no file {name}")
     try:
-        if path.stat().st_size == 0:
+        if path.is_file() and path.stat().st_size == 0:
             raise InputError(f"{name} is empty")
         # `file:` keeps a colon in a name from being read as a protocol; a file that names
         # other places must not make this program open them.
