@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -10,6 +11,7 @@ from typing import Any
 
 import av
 import numpy as np
+from av.stream import Disposition
 from numpy.typing import NDArray
 
 from streamfx.frames import Frame
@@ -66,6 +68,7 @@ def make_video(
     chapters: list[Any] | None = None,
     subtitles: Path | None = None,
     attachment: bytes | None = None,
+    cover: bytes | None = None,
 ) -> Path:
     """Encode a moving test picture; `times` are the frames' pts, `last` the last one's duration."""
     width, height = size
@@ -93,6 +96,13 @@ def make_video(
                 if packet.size:
                     packet.stream = text
                     output.mux(packet)
+        if cover is not None:
+            with av.open(io.BytesIO(cover)) as file:
+                kept = output.add_stream_from_template(file.streams.video[0], opaque=True)
+                kept.disposition = Disposition.attached_pic
+                packet = next(file.demux())
+            packet.stream, packet.pts, packet.dts = kept, 0, 0
+            output.mux(packet)
         when = list(times) if times is not None else list(range(frames))
         heard = int(48_000 * when[0] * time_base)
         durations: dict[int, int] = {}

@@ -143,6 +143,7 @@ class Reader:
             size = (size[1], size[0])
         normalizer = Normalizer(size)
         held: Frame | None = None
+        step = 0
         for item in self._normalized(normalizer):
             if isinstance(item, av.Packet):
                 yield item
@@ -151,11 +152,11 @@ class Reader:
             if held is not None:
                 # Containers tell how long a frame lasts in decoding order; what counts is
                 # when the next one is shown.
-                held.duration = frame.pts - held.pts
+                held.duration = step = frame.pts - held.pts
                 yield from self._within(held)
             held = frame
         if held is not None:
-            held.duration = self._last_duration(held)
+            held.duration = self._last_duration(held) or step
             yield from self._within(held)
         if normalizer.deinterlaced:
             self._say("the picture is interlaced and was deinterlaced, frame for frame")

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import resource
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from threading import Event
 
+import av
 import numpy as np
 import pytest
+from av.stream import Disposition
 from numpy.typing import NDArray
 from PIL import Image
-from videos import Contents, Inverter, contents, level, make_sound, make_video
+from videos import RATE, Contents, Inverter, contents, level, make_sound, make_video
 
 from streamfx.errors import InputError, StreamFXError
 from streamfx.frames import Frame
@@ -184,6 +187,44 @@ def test_sound_that_the_container_does_not_take_is_encoded_again(tmp_path: Path)
     assert float(after.sound[-1][0]) == pytest.approx(float(before.sound[-1][0]), abs=0.05)
 
 
+def test_opus_and_flac_go_into_mp4_as_they_are(tmp_path: Path) -> None:
+    for sound in ("libopus", "flac"):
+        source = make_video(tmp_path / f"{sound}.mkv", sound=sound)
+        before = contents(source)
+        after, _, said = restyle(source, f"{sound}.mp4")
+        assert [data for _, data in after.sound] == [data for _, data in before.sound]
+        assert (after.kinds, said) == (["video", "audio"], [])
+
+
+def test_frames_without_timestamps_follow_each_other(tmp_path: Path) -> None:
+    source = make_video(tmp_path / "in.h264")
+    after, outcome, said = restyle(source, "out.mp4")
+    assert outcome.frames == 12
+    assert after.times == [Fraction(i, RATE) for i in range(12)]
+    assert said == ["12 frames had no usable timestamp and follow the one before"]
+
+
+def test_the_last_frame_lasts_as_long_as_the_others_where_nothing_is_stated(
+    tmp_path: Path,
+) -> None:
+    source = make_video(tmp_path / "in.flv", codec="flv")
+    after, outcome, _ = restyle(source, "out.mp4")
+    assert outcome.seconds == pytest.approx(12 / RATE, abs=0.002)
+    assert after.length == pytest.approx(12 / RATE, abs=0.002)
+
+
+def test_a_cover_picture_stays_in_mp4(tmp_path: Path) -> None:
+    cover = io.BytesIO()
+    Image.new("RGB", (16, 16), (200, 30, 20)).save(cover, "PNG")
+    source = make_video(tmp_path / "in.mp4", cover=cover.getvalue())
+    after, _, said = restyle(source, "out.mp4")
+    assert (after.codecs, said) == (["h264", "png"], [])
+    with av.open(str(tmp_path / "out.mp4")) as file:
+        kept = file.streams.video[1]
+        assert kept.disposition & Disposition.attached_pic
+        assert [bytes(p) for p in file.demux(kept) if p.size] == [cover.getvalue()]
+
+
 @pytest.mark.parametrize("rotation", [90, 180, 270])
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
 def test_a_rotated_picture_is_stored_upright(tmp_path: Path, rotation: int, suffix: str) -> None:
@@ -234,8 +275,6 @@ def test_other_pixel_formats(tmp_path: Path, codec: str, pix_fmt: str, color_ran
 
 
 def test_native_planes_reach_the_restyler_untouched(tmp_path: Path) -> None:
-    import av
-
     source = make_video(tmp_path / "in.mkv", size=(72, 50))  # rows are padded in memory
     inverter = Inverter()
     process_video(source, tmp_path / "out.mkv", inverter)
@@ -432,6 +471,12 @@ def _without_index(folder: Path) -> Path:
     return folder / "in.mp4"
 
 
+def _encrypted(folder: Path) -> Path:
+    key = "00112233445566778899aabbccddeeff"
+    cenc = {"encryption_scheme": "cenc-aes-ctr", "encryption_key": key, "encryption_kid": key}
+    return make_video(folder / "in.mp4", muxer=cenc)
+
+
 def _playlist(folder: Path) -> Path:
     make_video(folder / "part.ts")
     (folder / "in.m3u8").write_text(
@@ -449,6 +494,7 @@ def _playlist(folder: Path) -> Path:
         (_text, "not a video"),
         (_without_index, "not a video that can be read"),
         (_playlist, "not a video"),
+        (_encrypted, "is encrypted"),
         (lambda folder: folder, "is a folder"),
         (lambda folder: make_sound(folder / "in.m4a"), "only sound"),
     ],
