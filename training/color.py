@@ -43,3 +43,8 @@ def _mix(x: Tensor, matrix: Tensor) -> Tensor:
 def luma(planes: Tensor) -> Tensor:
     """Full-resolution luma of planes: [N,6,h,w] -> [N,1,2h,2w]."""
     return F.pixel_shuffle(planes[:, :4], 2)
+
+
+def weigh_chroma(planes: Tensor, weight: float = 3.0) -> Tensor:
+    """Planes [N,6,h,w] with chroma multiplied: its range is smaller than colour's weight."""
+    return torch.cat([planes[:, :4], planes[:, 4:] * weight], dim=1)

@@ -19,6 +19,7 @@ from streamfx.engines.contract import GraphSpec
 PLANE_CHANNELS = 6
 MARGIN = 32
 STRIDE = 16
+SLOPE = 0.1
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Conv
 
 
 def act(x: Tensor) -> Tensor:
-    return F.leaky_relu(x, 0.1)
+    return F.leaky_relu(x, SLOPE)
 
 
 class Film(nn.Module):
@@ -100,8 +101,11 @@ class Generator(nn.Module):
         self.leave4 = conv(c4, c4)
         # Six planes to add, then one gain on the luma and one on the chroma of the input.
         self.exit = conv(c4, PLANE_CHANNELS + 2)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d) and module not in (self.film.hidden, self.film.out):
+                nn.init.kaiming_normal_(module.weight, SLOPE)
+                nn.init.zeros_(module.bias)  # type: ignore[arg-type]
         nn.init.normal_(self.exit.weight, std=0.01)
-        nn.init.zeros_(self.exit.bias)  # type: ignore[arg-type]
 
     def forward(
         self, planes: Tensor, style: Tensor, strength: Tensor, state: Tensor
@@ -118,7 +122,8 @@ class Generator(nn.Module):
             The restyled planes, unclamped, and the next state, in -1..1.
         """
         *trunk_film, film8, film4 = self.film(style[:, :, None, None])
-        x4 = act(self.enter4(planes - 0.5))
+        # About unit deviation: what is in the picture must not drown in what the style says.
+        x4 = act(self.enter4(planes * 4.0 - 2.0))
         x8 = act(self.enter8(x4) + self.read_state(state))
         x = act(self.enter16(x8))
         for layer, (scale, shift) in zip(self.trunk, trunk_film, strict=True):

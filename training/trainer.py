@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from streamfx.errors import InputError
 from streamfx.training import losses
 from streamfx.training.batches import Batch, make_batch
-from streamfx.training.color import luma, planes_to_rgb
+from streamfx.training.color import luma, planes_to_rgb, weigh_chroma
 from streamfx.training.discriminators import MultiScaleDiscriminator, TemporalDiscriminator
 from streamfx.training.library import Library
 from streamfx.training.losses import interior
@@ -183,8 +183,8 @@ class Trainer:
 
     def _supervised(self, batch: Batch, out: Tensor, flat: Tensor) -> dict[str, Tensor]:
         """Terms that need no other network."""
-        found = interior(out.flatten(0, 1), BORDER // 2)
-        wanted = interior(batch.targets.flatten(0, 1), BORDER // 2)
+        found = weigh_chroma(interior(out.flatten(0, 1), BORDER // 2))
+        wanted = weigh_chroma(interior(batch.targets.flatten(0, 1), BORDER // 2))
         sharp, sharp_wanted = luma(found), luma(wanted)
         terms = {
             "teacher_mse": losses.teacher_mse(found, wanted),
