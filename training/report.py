@@ -195,7 +195,7 @@ the frames themselves, before any encoder. Differences are in levels of 255.
 
 - **style**: distance of the mean and deviation of every feature channel to the painting's, over
   the painting's deviation, by {judge.NETWORK}, which training does not use, at these layers:
-  {", ".join(judge.LAYERS)}. The painting is scaled to the frame's area. Median over clips.
+  {"; ".join(judge.LAYERS)}. The painting is scaled to the frame's area. Median over clips.
 - **grey**: the same on grey frames whose luminance has the painting's mean and deviation.
 - **warp**: mean |output − previous output moved along the input's optical flow| over visible
   pixels, over the same of the input (at least {metrics.WARP_FLOOR}), over the contrast kept,

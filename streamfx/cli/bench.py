@@ -40,17 +40,19 @@ def command(
     from rich.progress import Progress
 
     from streamfx.bench import Job, measure
-    from streamfx.media.sizes import WantedSize
+    from streamfx.media.sizes import Shape, WantedSize
     from streamfx.styles import find_pack
 
     opened = find_pack(pack)
     wanted = WantedSize.parse(size)
     with TemporaryDirectory(prefix="streamfx-demo-") as folder:
         if source is None:
-            from streamfx.demo import render
+            from streamfx.demo import RATE, render
 
             source = Path(folder) / "demo.mp4"
-            render(source)
+            shape = wanted.of(Shape(1280, 720))
+            seconds = max(1.0, frames / RATE)
+            render(source, seconds=seconds, width=shape.width, height=shape.height)
         job = Job(
             source=source,
             pack=opened,
@@ -74,7 +76,7 @@ def command(
     console = Console()
     console.print(_table(result))
     for line in _notes(result):
-        console.print(line, markup=False, highlight=False)
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _table(result: Result) -> Table:

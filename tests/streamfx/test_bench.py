@@ -79,6 +79,16 @@ def test_the_command_prints_json_and_a_table(
     assert "the peer did not take part" in page
 
 
+def test_without_an_input_the_demo_scene_is_restyled(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pack = packs.tiny_pack(tmp_path).path
+    run([*("bench", "--size", "96x64", "--frames", "3", "--rounds", "1", "--pack", str(pack))], 0)
+    page = capsys.readouterr().out
+    assert "3 frames, 1 rounds, style great-wave" in page
+    assert "peer" in page
+
+
 def test_bad_input(clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pack = packs.tiny_pack(tmp_path)
     with pytest.raises(InputError, match="there is no file"):
