@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import cv2
+import torch
 
 from streamfx.engines.base import Precision
 from streamfx.errors import InputError
@@ -76,9 +77,7 @@ def evaluate_pack(
         StreamFXError: the judge network or the peer is not installed.
         EngineError: no engine can be had.
     """
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)  # the flow depends on how many threads share the frame
-    try:
+    with _one_thread():
         return _evaluate(
             pack,
             clips,
@@ -88,8 +87,19 @@ def evaluate_pack(
             precision=precision,
             progress=progress,
         )
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """OpenCV's flow and the sums of torch depend on how many threads share a frame."""
+    before = cv2.getNumThreads(), torch.get_num_threads()
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+    try:
+        yield
     finally:
-        cv2.setNumThreads(threads)
+        cv2.setNumThreads(before[0])
+        torch.set_num_threads(before[1])
 
 
 def _evaluate(

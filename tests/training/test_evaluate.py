@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import av
@@ -12,6 +12,7 @@ import graphs
 import numpy as np
 import packs
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from streamfx.cli import main
@@ -36,6 +37,15 @@ def texture(height: int, width: int, seed: int, blur: float = 3.0) -> RGB:
     noise = np.random.default_rng(seed).normal(size=(height, width, 3)).astype(np.float32)
     smooth = cv2.GaussianBlur(noise, (0, 0), blur)
     return np.asarray(np.clip(np.rint(128 + 45 * smooth / smooth.std()), 0, 255), np.uint8)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """These pictures are too small to share among threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
