@@ -99,13 +99,18 @@ class Generator(nn.Module):
         self.write_state = conv(c8, config.state_channels, 1)
         self.narrow4 = conv(c8, c4, 1)
         self.leave4 = conv(c4, c4)
-        # Six planes to add, then one gain on the luma and one on the chroma of the input.
-        self.exit = conv(c4, PLANE_CHANNELS + 2)
+        # Six planes to add, then three gains: on the input's luma, chroma and fine detail.
+        self.exit = conv(c4, PLANE_CHANNELS + 3)
+        self.detail = conv(4, 4)
         for module in self.modules():
             if isinstance(module, nn.Conv2d) and module not in (self.film.hidden, self.film.out):
                 nn.init.kaiming_normal_(module.weight, SLOPE)
                 nn.init.zeros_(module.bias)  # type: ignore[arg-type]
         nn.init.normal_(self.exit.weight, std=0.01)
+        # It starts as a high pass: each pixel less the mean of the 6x6 around it.
+        with torch.no_grad():
+            self.detail.weight.fill_(-1 / 36)
+            self.detail.weight[:, :, 1, 1] += torch.eye(4)
 
     def forward(
         self, planes: Tensor, style: Tensor, strength: Tensor, state: Tensor
@@ -134,11 +139,14 @@ class Generator(nn.Module):
         x4 = x4 + F.interpolate(self.narrow4(x8), scale_factor=2.0, mode="nearest")
         x4 = act(self.leave4(x4) * film4[0] + film4[1])
         out = self.exit(F.interpolate(x4, scale_factor=2.0, mode="nearest")).float()
-        add, gain_y, gain_c = out.split([PLANE_CHANNELS, 1, 1], dim=1)
+        add_y, add_c, gain_y, gain_c, gain_detail = out.split([4, 2, 1, 1, 1], dim=1)
         # The skip and the sum stay in fp32: bf16 would band smooth skies.
         amount = strength[:, :, None, None]
-        gain = torch.cat([gain_y.expand(-1, 4, -1, -1), gain_c.expand(-1, 2, -1, -1)], dim=1)
-        return planes + amount * (gain * (planes - 0.5) + add), next_state
+        luma, chroma = planes[:, :4], planes[:, 4:]
+        detail = self.detail(luma).float()
+        luma = luma + amount * (gain_y * (luma - 0.5) + gain_detail * detail + add_y)
+        chroma = chroma + amount * (gain_c * (chroma - 0.5) + add_c)
+        return torch.cat([luma, chroma], dim=1), next_state
 
     def empty_state(self, planes: Tensor) -> Tensor:
         """The state that means "no past" for planes [N,6,h,w]."""
