@@ -5,6 +5,8 @@ VENV ?= .venv
 STYLE ?= great-wave
 OUT ?= output/$(if $(IN),$(notdir $(basename $(IN)))-$(STYLE)$(suffix $(IN)),demo-$(STYLE).mp4)
 
+# Types and tests are checked against the installed package, so nothing here may put this folder,
+# whose layout is not that of the package, on Python's path.
 BIN := $(VENV)/bin
 # The CPU build of torch, where nothing else is asked for: the tests need no GPU.
 TORCH ?= torch==2.13.0
@@ -24,11 +26,11 @@ endif
 test: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m mypy --strict -p streamfx
-	$(BIN)/python -m pytest -m "not slow and not gpu"
+	cd $(VENV) && bin/mypy --strict --config-file $(CURDIR)/pyproject.toml -p streamfx
+	$(BIN)/pytest -m "not slow and not gpu"
 
 test-all: $(VENV)/.dev
-	$(BIN)/python -m pytest
+	$(BIN)/pytest
 
 clean:
 	rm -rf $(VENV) build output
