@@ -268,7 +268,17 @@ def _pipeline_memory(job: Job, clip: Path, folder: Path) -> int:
     output = folder / "memory.mp4"
     try:
         done = subprocess.run(
-            [sys.executable, "-P", "-c", _MEMORY_CODE, "process", str(clip), "-o", str(output), *options],
+            [
+                sys.executable,
+                "-P",
+                "-c",
+                _MEMORY_CODE,
+                "process",
+                str(clip),
+                "-o",
+                str(output),
+                *options,
+            ],
             capture_output=True,
             text=True,
             timeout=_MEMORY_TIMEOUT,

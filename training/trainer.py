@@ -6,6 +6,7 @@ import copy
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -318,6 +319,14 @@ class Trainer:
             for name, part in self._parts().items():
                 part.load_state_dict(data[name])
             self.progress = Progress(**data["progress"])
-        except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        except (
+            OSError,
+            EOFError,
+            LookupError,
+            TypeError,
+            ValueError,
+            RuntimeError,
+            UnpicklingError,
+        ) as error:
             first = str(error).splitlines()[0]
             raise InputError(f"{path} is not a checkpoint of this recipe: {first}") from None
