@@ -36,7 +36,7 @@ class _Seen:
     size: Size
     time: float
     sketch: Sketch
-    luma: NDArray[np.uint8]  # reduced, for the motion
+    luma: NDArray[np.uint8] | None  # reduced, for the motion, where the graph takes it
 
 
 class Stylizer:
@@ -146,12 +146,13 @@ class Stylizer:
             return replace(frame)
         size = (frame.height, frame.width)
         engine = self._engine(size)
-        seen = _Seen(size, frame.time, sketch(frame.y), reduce_luma(frame.y))
+        luma = reduce_luma(frame.y) if self._spec.motion else None
+        seen = _Seen(size, frame.time, sketch(frame.y), luma)
         if self._last is not None and _starts_afresh(self._last, seen):
             self.reset()
         motion = None
-        if self._spec.motion and self._last is not None:
-            motion = motion_between(self._last.luma, seen.luma, size, self._spec)
+        if luma is not None and self._last is not None and self._last.luma is not None:
+            motion = motion_between(self._last.luma, luma, size, self._spec)
         restyled, self._state = self._run(engine, frame, self._state, motion)
         self._last = seen
         return restyled

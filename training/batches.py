@@ -22,7 +22,6 @@ from streamfx.training.motion import (
     Coverage,
     Trajectories,
     cover,
-    cut,
     draw_trajectories,
     render,
 )
@@ -129,10 +128,10 @@ def _draw_stills(
             (int(random.integers(room)), int(random.integers(room)), bool(random.random() < 0.5))
             for _ in range(layers)
         ]
-        stills.append(cut(content, places, side))
-        target = cut(a.targets[rows], places, side).astype(np.float32)
+        stills.append(_cut(content, places, side))
+        target = _cut(a.targets[rows], places, side).astype(np.float32)
         if share:
-            target += share * (cut(b.targets[rows], places, side) - target)
+            target += share * (_cut(b.targets[rows], places, side) - target)
         painted.append(target)
         styles.append([first, second])
         mix.append([share])
@@ -231,3 +230,14 @@ def _planes(clips: Tensor) -> Tensor:
 def _tensor(pictures: NDArray[np.uint8]) -> Tensor:
     """uint8 [...,H,W,3] -> float [...,3,H,W] in 0..1."""
     return torch.from_numpy(np.ascontiguousarray(pictures)).movedim(-1, -3).float() / 255
+
+
+def _cut(
+    pictures: NDArray[np.uint8], places: list[tuple[int, int, bool]], side: int
+) -> NDArray[np.uint8]:
+    """Cut windows of `side` pixels: pictures [N,S,S,3] and (top, left, mirrored) each."""
+    out = np.empty((len(pictures), side, side, 3), np.uint8)
+    for index, (top, left, mirrored) in enumerate(places):
+        window = pictures[index][top : top + side, left : left + side]
+        out[index] = window[:, ::-1] if mirrored else window
+    return out

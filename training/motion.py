@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -193,14 +192,3 @@ def warp(picture: Tensor, flow: Tensor) -> Tensor:
     side = picture.shape[-1]
     grid = (_grid(side) + flow.permute(0, 2, 3, 1)) * (2.0 / side)
     return F.grid_sample(picture, grid, padding_mode="border", align_corners=False)
-
-
-def cut(
-    pictures: NDArray[np.uint8], places: list[tuple[int, int, bool]], side: int
-) -> NDArray[np.uint8]:
-    """Cut windows of `side` pixels: pictures [N,S,S,3] and (top, left, mirrored) each."""
-    out = np.empty((len(pictures), side, side, 3), np.uint8)
-    for index, (top, left, mirrored) in enumerate(places):
-        window = pictures[index][top : top + side, left : left + side]
-        out[index] = window[:, ::-1] if mirrored else window
-    return out
