@@ -5,9 +5,9 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import peers
 import pytest
 
+import peers
 from streamfx import Stylizer
 from streamfx.color import frame_from_rgb
 from streamfx.demo import draw, render

@@ -9,9 +9,10 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-import packs
 import pytest
 from PIL import Image
+
+import packs
 from videos import contents, make_sound, make_video
 
 COMMAND = [sys.executable, "-m", "streamfx.cli"]

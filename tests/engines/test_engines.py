@@ -6,7 +6,6 @@ import gc
 import sys
 from collections.abc import Iterator
 
-import graphs
 import numpy as np
 import onnx
 import pytest
@@ -14,6 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
+import graphs
 from streamfx import engines
 from streamfx.engines.base import Array
 from streamfx.engines.contract import GraphSpec

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import av
 import numpy as np
-import packs
 import pytest
 
+import packs
 from streamfx import machine
 from streamfx.bench import Job, Result, Timing, measure
 from streamfx.cli import main

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from videos import contents
 
 from streamfx.demo import draw, melody, render
 from streamfx.errors import InputError
+from videos import contents
 
 
 def test_the_scene_is_the_same_every_time_and_moves() -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import packs
 import pytest
 
+import packs
 from streamfx import doctor, machine
 from streamfx.cli import main
 from streamfx.doctor import Check, State, can_run, examine

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import packs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import packs
 from streamfx.errors import InputError
 from streamfx.expressions import (
     Term,

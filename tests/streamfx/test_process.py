@@ -15,13 +15,13 @@ import pytest
 from av.stream import Disposition
 from numpy.typing import NDArray
 from PIL import Image
-from videos import RATE, Contents, Inverter, contents, level, make_sound, make_video
 
 from streamfx.errors import InputError, StreamFXError
 from streamfx.frames import Frame
 from streamfx.media.containers import Encoding
 from streamfx.media.sizes import WantedSize
 from streamfx.process import End, Outcome, Settings, process_picture, process_video
+from videos import RATE, Contents, Inverter, contents, level, make_sound, make_video
 
 SUBTITLES = """1
 00:00:00,100 --> 00:00:00,300

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import packs
 import pytest
 
+import packs
 from streamfx.cli import main
 from streamfx.errors import InputError, StreamFXError
 from streamfx.files import write_file

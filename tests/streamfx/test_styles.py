@@ -11,13 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import graphs
 import numpy as np
-import packs
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import graphs
+import packs
 from streamfx.engines.contract import GraphSpec
 from streamfx.errors import InputError
 from streamfx.styles import Pack, find_pack, write_pack

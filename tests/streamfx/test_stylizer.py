@@ -10,11 +10,11 @@ from fractions import Fraction
 from pathlib import Path
 
 import cv2
-import graphs
 import numpy as np
-import packs
 import pytest
 
+import graphs
+import packs
 import streamfx
 from streamfx import Stylizer
 from streamfx.engines.contract import GraphSpec

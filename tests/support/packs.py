@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import graphs
 import numpy as np
 
+import graphs
 from streamfx.engines.contract import GraphSpec
 from streamfx.styles import Pack, write_pack
 

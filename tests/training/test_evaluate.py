@@ -8,13 +8,13 @@ from pathlib import Path
 
 import av
 import cv2
-import graphs
 import numpy as np
-import packs
 import pytest
 import torch
 from numpy.typing import NDArray
 
+import graphs
+import packs
 from streamfx.cli import main
 from streamfx.color import frame_from_rgb, frame_to_rgb
 from streamfx.errors import InputError
