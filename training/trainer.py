@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from math import cos, pi
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -84,7 +85,7 @@ class Trainer:
         optimizer = self.recipe.optimizer
         iteration = self.progress.iteration
         done = iteration / optimizer.iterations if share is None else share
-        decay = 0.1 + 0.45 * (1 + torch.cos(torch.tensor(torch.pi * min(done, 1.0))).item())
+        decay = 0.1 + 0.45 * (1 + cos(pi * min(done, 1.0)))
         for group in self.generator_optimizer.param_groups:
             group["lr"] = optimizer.learning_rate * decay
         for group in self.discriminator_optimizer.param_groups:
@@ -278,8 +279,8 @@ class Trainer:
     @torch.no_grad()
     def _update_average(self) -> None:
         # A short run must not remember its first weights: the decay grows from nothing.
-        decay = min(self.recipe.optimizer.ema, (1 + self.progress.iteration) / 10)
-        decay = min(decay, (1 + self.progress.iteration) / (10 + self.progress.iteration))
+        iteration = self.progress.iteration
+        decay = min(self.recipe.optimizer.ema, (1 + iteration) / (10 + iteration))
         for average, current in zip(
             self.average.parameters(), self.networks.parameters(), strict=True
         ):

@@ -52,7 +52,7 @@ class DataConfig(_Strict):
     blend_share: float = Field(0.1, ge=0, le=1)
     still_share: float = Field(0.33, ge=0, le=1)
     window: int = Field(192, ge=96, le=512, multiple_of=16)
-    batch: int = Field(4, ge=1, le=64)
+    batch: int = Field(4, ge=2, le=64)
     still_batch: int = Field(8, ge=2, le=256)
     frames: int = Field(3, ge=3, le=8)
     preroll: int = Field(3, ge=0, le=16)
