@@ -28,6 +28,8 @@ from streamfx.training.recipes import Recipe
 
 BORDER = 16
 R1_EVERY = 16
+# Terms that grow in after the warm-up.
+LATE = {"adversarial", "temporal_adversarial", "content", "style"}
 
 
 @dataclass
@@ -42,6 +44,26 @@ class Progress:
     iteration: int = 0
     seconds: float = 0.0
     losses: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """RGB pictures, borders cut off, and the detached codes of their styles.
+
+    Attributes:
+        fake, target, real: [P,3,H,W], of the P clips that are no blends.
+        style: [P,S].
+        fake_triple, real_triple: [B,15,H,W], see `TemporalDiscriminator`.
+        triple_style: [B,S].
+    """
+
+    fake: Tensor
+    target: Tensor
+    real: Tensor
+    style: Tensor
+    fake_triple: Tensor
+    real_triple: Tensor
+    triple_style: Tensor
 
 
 class Trainer:
@@ -113,33 +135,13 @@ class Trainer:
             codes, encoder_distance = self._codes(batch)
             out, flat = self._run(batch, codes)
         terms = self._supervised(batch, out, flat) | {"encoder": encoder_distance}
-        fake = real = fake_triple = real_triple = None
-        pure = batch.mix[:, 0] == 0
-        if ramp and bool(pure.any()):
-            middle = out.shape[1] // 2
-            rgb = planes_to_rgb(out[pure, middle])
-            wanted = planes_to_rgb(batch.targets[pure, middle])
-            with torch.autocast("cpu", torch.bfloat16):
-                terms |= self._perceptual(rgb, wanted, batch.patches[pure])
-            # Half of the real patches are the painting's, half are what the teacher made of it.
-            real = batch.patches[pure].clone()
-            real[::2] = wanted[::2]
-            fake = interior(rgb, BORDER)
-            real = interior(real, BORDER)
-            style = codes[pure].detach()
-            fake_triple = self._triples(batch, out)
-            real_triple = self._triples(batch, batch.targets)
-            self._freeze_discriminators(True)
-            with torch.autocast("cpu", torch.bfloat16):
-                logits = self.discriminator(fake, style)
-                together = self.temporal(fake_triple, codes.detach())
-            terms["adversarial"] = losses.generator_adversarial(logits)
-            terms["temporal_adversarial"] = losses.generator_adversarial(together)
-            self._freeze_discriminators(False)
-        late = {"adversarial", "temporal_adversarial", "content", "style"}
+        shown = None
+        if ramp and bool((batch.mix == 0).any()):
+            shown = self._show(batch, out, codes)
+            terms |= self._perceptual(batch, shown) | self._adversarial(shown)
         total = torch.stack(
             [
-                getattr(weights, name) * (ramp if name in late else 1.0) * value
+                getattr(weights, name) * (ramp if name in LATE else 1.0) * value
                 for name, value in terms.items()
             ]
         ).sum()
@@ -149,13 +151,34 @@ class Trainer:
         self.generator_optimizer.step()
         values = {name: value.item() for name, value in terms.items()}
         values["total"] = total.item()
-        if fake is not None and real is not None:
-            assert fake_triple is not None and real_triple is not None
-            values |= self._update_discriminators(
-                fake.detach(), real, codes[pure].detach(), fake_triple.detach(), real_triple,
-                codes.detach(),
-            )  # fmt: skip
+        if shown is not None:
+            values |= self._update_discriminators(shown)
         return values
+
+    def _show(self, batch: Batch, out: Tensor, codes: Tensor) -> _Shown:
+        """What the content network and the discriminators see; blends have no painting."""
+        pure = batch.mix[:, 0] == 0
+        middle = out.shape[1] // 2
+        fake = interior(planes_to_rgb(out[pure, middle]), BORDER)
+        target = interior(planes_to_rgb(batch.targets[pure, middle]), BORDER)
+        # Half of the real patches are the painting's, half are what the teacher made of it.
+        real = interior(batch.patches[pure].clone(), BORDER)
+        real[::2] = target[::2]
+        return _Shown(
+            fake, target, real, codes[pure].detach(),
+            self._triples(batch, out), self._triples(batch, batch.targets), codes.detach(),
+        )  # fmt: skip
+
+    def _adversarial(self, shown: _Shown) -> dict[str, Tensor]:
+        self._freeze_discriminators(True)
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = self.discriminator(shown.fake, shown.style)
+            together = self.temporal(shown.fake_triple, shown.triple_style)
+        self._freeze_discriminators(False)
+        return {
+            "adversarial": losses.generator_adversarial(logits),
+            "temporal_adversarial": losses.generator_adversarial(together),
+        }
 
     def _codes(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Style codes [B,S], and how far the encoder is from those of the catalogue."""
@@ -219,15 +242,16 @@ class Trainer:
         first = batch.preroll
         return flow_between(batch.motion, batch.coverage, first + later, first + earlier)
 
-    def _perceptual(self, rgb: Tensor, wanted: Tensor, patches: Tensor) -> dict[str, Tensor]:
-        found = self.features(interior(rgb, BORDER))
-        with torch.no_grad():
-            target = self.features(interior(wanted, BORDER))
-            painting = statistics(self.features(patches))
-        return {
-            "content": losses.content(found[1:], target[1:]),
-            "style": losses.style(statistics(found), painting),
-        }
+    def _perceptual(self, batch: Batch, shown: _Shown) -> dict[str, Tensor]:
+        with torch.autocast("cpu", torch.bfloat16):
+            found = self.features(shown.fake)
+            with torch.no_grad():
+                target = self.features(shown.target)
+                painting = statistics(self.features(batch.patches[batch.mix[:, 0] == 0]))
+            return {
+                "content": losses.content(found[1:], target[1:]),
+                "style": losses.style(statistics(found), painting),
+            }
 
     def _triples(self, batch: Batch, planes: Tensor) -> Tensor:
         """Middle three frames and the outer two moved onto the middle one: [B,15,s,s]."""
@@ -240,15 +264,8 @@ class Trainer:
             moved.append(torch.lerp(centre, warp(neighbour, flow), visible))
         return interior(torch.cat([before, centre, after, *moved], dim=1), BORDER)
 
-    def _update_discriminators(
-        self,
-        fake: Tensor,
-        real: Tensor,
-        style: Tensor,
-        fake_triple: Tensor,
-        real_triple: Tensor,
-        triple_style: Tensor,
-    ) -> dict[str, float]:
+    def _update_discriminators(self, shown: _Shown) -> dict[str, float]:
+        fake, real, style = shown.fake.detach(), shown.real, shown.style
         with torch.autocast("cpu", torch.bfloat16):
             # Blurred real patches are fakes too: soft paint is not paint (CartoonGAN, 2018).
             soft = F.interpolate(F.avg_pool2d(real, 4), scale_factor=4.0, mode="bilinear")
@@ -259,7 +276,8 @@ class Trainer:
             loss = losses.discriminator_adversarial(real_logits, fake_logits)
             loss = loss + 0.2 * F.softplus(soft_logits.float()).mean()
             together = self.temporal(
-                torch.cat([real_triple, fake_triple]), torch.cat([triple_style, triple_style])
+                torch.cat([shown.real_triple, shown.fake_triple.detach()]),
+                torch.cat([shown.triple_style, shown.triple_style]),
             )
             temporal = losses.discriminator_adversarial(*together.chunk(2))
         total = loss + temporal
