@@ -25,11 +25,12 @@ from streamfx.training.motion import (
     draw_trajectories,
     render,
 )
-from streamfx.training.recipes import DataConfig, Recipe
+from streamfx.training.recipes import SHIFT, DataConfig, Recipe
 
 ENCODER_SIDE = 256
 FLAT_SIDE = 128
 CUT_SIDE = 320
+SHARPEN_RADIUS = 1.5
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ class Batch:
         pictures: [B,3,256,256], the first style's picture, for the style encoder.
         patches: [B,3,s,s], parts of the style's picture.
         flat: [2,6,64,64], planes of one colour with a little noise.
+        shifts: [B/2,2], of single frames: clip B/2 + i shows what clip i shows from
+            (rows, columns) further on; None for moving clips.
         motion, coverage: what moved where; None for single frames.
         preroll: frames before those with losses.
     """
@@ -55,6 +58,7 @@ class Batch:
     pictures: Tensor
     patches: Tensor
     flat: Tensor
+    shifts: NDArray[np.int64] | None
     motion: Trajectories | None
     coverage: Coverage | None
     preroll: int
@@ -73,12 +77,14 @@ class _Stills:
 
 
 def make_batch(library: Library, recipe: Recipe, iteration: int) -> Batch:
-    """Draw batch number `iteration`: single frames while the run warms up, then moving clips."""
+    """Draw batch number `iteration`.
+
+    Single frames while the run warms up; then moving clips and single frames by turns.
+    """
     data = recipe.data
     random = np.random.default_rng((recipe.seed, iteration))
-    if iteration < recipe.optimizer.warm_up:
-        stills = _draw_stills(random, library, data, data.still_batch, 1, data.window)
-        return _batch(random, stills, stills.contents, stills.targets, data)
+    if iteration < recipe.optimizer.warm_up or iteration % 2:
+        return _single_frames(random, library, data)
     preroll = int(random.integers(0, data.preroll + 1))
     frames = preroll + data.frames
     stills = _draw_stills(random, library, data, data.batch, LAYERS, CUT_SIDE)
@@ -86,22 +92,46 @@ def make_batch(library: Library, recipe: Recipe, iteration: int) -> Batch:
     coverage = cover(motion, data.window)
     contents = render(stills.contents, motion, coverage)
     targets = render(stills.targets, motion.since(preroll), coverage.since(preroll))
-    batch = _batch(random, stills, contents, targets, data)
+    batch = _batch(random, stills, _trouble(random, contents, data.noise), targets, data)
     return replace(batch, motion=motion, coverage=coverage, preroll=preroll)
 
 
+def _single_frames(random: np.random.Generator, library: Library, data: DataConfig) -> Batch:
+    """Pairs of windows on the same picture, at any whole distance below `SHIFT` pixels."""
+    pairs = data.still_batch // 2
+    side = data.window + SHIFT
+    stills = _draw_stills(random, library, data, pairs, 1, side)
+    shifts = random.integers(0, SHIFT, (pairs, 2))
+
+    def windows(clips: Tensor) -> Tensor:
+        moved = [
+            clip[..., top : top + data.window, left : left + data.window]
+            for clip, (top, left) in zip(clips, shifts, strict=True)
+        ]
+        return torch.cat([clips[..., : data.window, : data.window], torch.stack(moved)])
+
+    contents = windows(_trouble(random, stills.contents, data.noise))
+    twice = replace(
+        stills,
+        **{name: torch.cat([value, value]) for name, value in vars(stills).items()},
+    )
+    batch = _batch(random, twice, contents, windows(stills.targets), data)
+    return replace(batch, shifts=shifts)
+
+
 def _batch(
-    random: np.random.Generator, stills: _Stills, contents: Tensor, targets: Tensor,
+    random: np.random.Generator, stills: _Stills, inputs: Tensor, targets: Tensor,
     data: DataConfig,
 ) -> Batch:  # fmt: skip
     return Batch(
-        inputs=_planes(_trouble(random, contents, data.noise)),
+        inputs=_planes(inputs),
         targets=_planes(targets),
         styles=stills.styles,
         mix=stills.mix,
         pictures=stills.pictures,
         patches=stills.patches,
         flat=_flat(random, data.noise),
+        shifts=None,
         motion=None,
         coverage=None,
         preroll=0,
@@ -132,6 +162,7 @@ def _draw_stills(
         target = _cut(a.targets[rows], places, side).astype(np.float32)
         if share:
             target += share * (_cut(b.targets[rows], places, side) - target)
+        target = _sharpened(target, data.sharpen)
         painted.append(target)
         styles.append([first, second])
         mix.append([share])
@@ -159,6 +190,12 @@ def _draw_styles(
     if first != second and random.random() < data.blend_share:
         return first, second, float(random.uniform(0.2, 0.8))
     return first, first, 0.0
+
+
+def _sharpened(pictures: NDArray[np.float32], amount: float) -> NDArray[np.float32]:
+    """Unsharp mask on pictures [N,S,S,3] in 0..255."""
+    soft = np.stack([cv2.GaussianBlur(picture, (0, 0), SHARPEN_RADIUS) for picture in pictures])
+    return np.clip(pictures + amount * (pictures - soft), 0, 255)
 
 
 def _style_crop(random: np.random.Generator, painting: NDArray[np.uint8]) -> NDArray[np.uint8]:

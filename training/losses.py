@@ -75,6 +75,20 @@ def warping(later: Tensor, earlier_moved: Tensor, visible: Tensor) -> Tensor:
     return difference.sum() / (visible.sum() * later.shape[1] + 1.0)
 
 
+def equivariance(here: Tensor, there: Tensor, rows: int, columns: int, border: int) -> Tensor:
+    """Mean difference between two windows on one picture, where both look at it.
+
+    A network whose grid shows gives a thing another look when it lies elsewhere on the grid.
+
+    Args:
+        here, there: [C,S,S]; `there` begins (rows, columns) further on in the picture.
+        border: pixels at every side that the edges of the windows decide.
+    """
+    seen = here[:, rows:, columns:]
+    same = there[:, : there.shape[1] - rows, : there.shape[2] - columns]
+    return (interior(seen, border) - interior(same, border)).abs().mean()
+
+
 def flatness(output: Tensor) -> Tensor:
     """Deviation of each channel of an output that ought to be flat."""
     centred = output - output.mean((2, 3), keepdim=True)

@@ -31,7 +31,7 @@ from streamfx.training.trainer import Trainer
 
 CHECKPOINT = "checkpoint.pt"
 SHOWN = ("teacher_l1", "warp", "style", "adversarial", "discriminator")
-LOG_EVERY = 20
+LOG_EVERY = 25  # odd, so that both kinds of batches are logged
 SAMPLES = 4
 THUMBNAIL_WIDTH = 320
 

@@ -10,7 +10,9 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -136,7 +138,7 @@ class Trainer:
             out, flat = self._run(batch, codes)
         terms = self._supervised(batch, out, flat) | {"encoder": encoder_distance}
         shown = None
-        if ramp and bool((batch.mix == 0).any()):
+        if ramp and batch.motion is not None and bool((batch.mix == 0).any()):
             shown = self._show(batch, out, codes)
             terms |= self._perceptual(batch, shown) | self._adversarial(shown)
         total = torch.stack(
@@ -218,6 +220,8 @@ class Trainer:
             "flat": losses.flatness(interior(luma(flat), 24))
             + losses.flatness(interior(flat[:, 4:], 12)),
         }
+        if batch.shifts is not None:
+            terms["shift"] = self._shift_error(out, batch.shifts)
         if batch.motion is None:
             return terms
         rgb = planes_to_rgb(out.flatten(0, 1))
@@ -227,6 +231,15 @@ class Trainer:
         terms["warp"] = torch.stack(near).mean()
         terms["long_term"] = self._warp_error(batch, rgb, last, 0)
         return terms
+
+    @staticmethod
+    def _shift_error(out: Tensor, shifts: NDArray[np.int64]) -> Tensor:
+        here, there = planes_to_rgb(out[:, 0]).chunk(2)
+        errors = [
+            losses.equivariance(a, b, int(rows), int(columns), BORDER)
+            for a, b, (rows, columns) in zip(here, there, shifts, strict=True)
+        ]
+        return torch.stack(errors).mean()
 
     def _warp_error(self, batch: Batch, rgb: Tensor, later: int, earlier: int) -> Tensor:
         flow, visible = self._flow(batch, later, earlier)

@@ -13,7 +13,9 @@ from rich.console import Console
 from streamfx.errors import InputError
 from streamfx.frames import Frame
 from streamfx.stylizer import Stylizer
+from streamfx.training import losses
 from streamfx.training.batches import make_batch
+from streamfx.training.color import luma
 from streamfx.training.library import Library, build_library
 from streamfx.training.recipes import Recipe
 from streamfx.training.run import train
@@ -30,7 +32,7 @@ RECIPE = Recipe.model_validate(
             "max_pictures": 3,
             "window": 96,
             "batch": 2,
-            "still_batch": 2,
+            "still_batch": 4,
             "preroll": 1,
             "extra_pictures": ["extra.png"],
             "extra_contents": 2,
@@ -107,7 +109,33 @@ def test_batches_follow_from_their_number(library: Library) -> None:
     still, clip = make_batch(library, RECIPE, 0), make_batch(library, RECIPE, 4)
     assert still.inputs.shape[1] == 1 and still.motion is None
     assert clip.inputs.shape[1] == clip.preroll + 3 and clip.motion is not None
-    assert not torch.equal(make_batch(library, RECIPE, 5).patches, clip.patches)
+    assert make_batch(library, RECIPE, 5).motion is None
+    assert not torch.equal(make_batch(library, RECIPE, 6).patches, clip.patches)
+
+
+def test_single_frames_come_in_pairs_of_shifted_windows(library: Library) -> None:
+    batch = make_batch(library, RECIPE, 0)
+    assert batch.shifts is not None and len(batch.shifts) == 2
+    for planes in (batch.inputs[:, 0], batch.targets[:, 0]):
+        here, there = luma(planes).chunk(2)
+        for a, b, (rows, columns) in zip(here, there, batch.shifts, strict=True):
+            seen = a[:, rows:, columns:]
+            torch.testing.assert_close(seen, b[:, : seen.shape[1], : seen.shape[2]])
+            assert losses.equivariance(a, b, rows, columns, 4) < 1e-6
+
+
+def test_a_grid_that_shows_is_no_equivariance() -> None:
+    grid = torch.zeros(3, 32, 32)
+    grid[:, ::4] = 1
+    assert losses.equivariance(grid, grid, 4, 0, 2) == 0
+    assert losses.equivariance(grid, grid, 1, 0, 2) > 0.3
+
+
+def test_sharpening_belongs_to_the_targets_alone(library: Library) -> None:
+    soft = RECIPE.model_copy(update={"data": RECIPE.data.model_copy(update={"sharpen": 0})})
+    one, two = make_batch(library, RECIPE, 0), make_batch(library, soft, 0)
+    assert torch.equal(one.inputs, two.inputs)
+    assert not torch.equal(one.targets, two.targets)
 
 
 def test_a_resumed_run_is_the_same_run(library: Library, tmp_path: Path) -> None:
@@ -143,8 +171,8 @@ def test_steps_bring_the_output_to_the_target(library: Library) -> None:
         ),
         library,
     )
-    losses = [trainer.step(share=0)["teacher_l1"] for _ in range(60)]
-    assert np.mean(losses[-10:]) < 0.7 * np.mean(losses[:10])
+    found = [trainer.step(share=0)["teacher_l1"] for _ in range(60)]
+    assert np.mean(found[-10:]) < 0.7 * np.mean(found[:10])
 
 
 def test_a_run_makes_a_pack_that_restyles(folders: tuple[Path, Path], tmp_path: Path) -> None:

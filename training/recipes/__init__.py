@@ -7,10 +7,12 @@ from importlib import resources
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from streamfx.errors import InputError
 from streamfx.training.teacher import TeacherConfig
+
+SHIFT = 16  # the network's coarsest grid, pixels: beyond it everything repeats
 
 
 class _Strict(BaseModel):
@@ -39,10 +41,12 @@ class DataConfig(_Strict):
         still_share: share of the clips that do not move.
         window: side of a clip, pixels; a multiple of 16.
         batch: clips in a batch.
-        still_batch: single frames in a batch while the run warms up.
+        still_batch: single frames in a batch, two of every picture.
         frames: consecutive frames that carry a loss.
         preroll: most frames before them that only fill the state.
         noise: largest deviation of the sensor noise on the inputs, of 255.
+        sharpen: amount of the unsharp mask on the targets; paintings have more fine contrast
+            than what the teacher makes, and than what a small network keeps of it.
     """
 
     max_pictures: int = Field(180, ge=2)
@@ -53,10 +57,11 @@ class DataConfig(_Strict):
     still_share: float = Field(0.33, ge=0, le=1)
     window: int = Field(192, ge=96, le=512, multiple_of=16)
     batch: int = Field(4, ge=2, le=64)
-    still_batch: int = Field(8, ge=2, le=256)
+    still_batch: int = Field(8, ge=4, le=256, multiple_of=2)
     frames: int = Field(3, ge=3, le=8)
     preroll: int = Field(3, ge=0, le=16)
     noise: float = Field(6, ge=0, le=32)
+    sharpen: float = Field(1, ge=0, le=4)
 
 
 class LossWeights(_Strict):
@@ -69,6 +74,7 @@ class LossWeights(_Strict):
     temporal_adversarial: float = Field(0.02, ge=0)
     content: float = Field(0.3, ge=0)
     style: float = Field(0.4, ge=0)
+    shift: float = Field(10, ge=0)
     warp: float = Field(8, ge=0)
     long_term: float = Field(4, ge=0)
     flat: float = Field(8, ge=0)
@@ -108,6 +114,12 @@ class Recipe(_Strict):
     teacher: TeacherConfig = TeacherConfig()
     losses: LossWeights = LossWeights()
     optimizer: OptimizerConfig = OptimizerConfig()
+
+    @model_validator(mode="after")
+    def _has_room(self) -> Recipe:
+        if self.teacher.side < self.data.window + SHIFT:
+            raise ValueError(f"teacher.side must be data.window + {SHIFT} at least")
+        return self
 
 
 def shipped() -> list[str]:
