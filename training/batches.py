@@ -195,7 +195,8 @@ def _draw_styles(
 def _sharpened(pictures: NDArray[np.float32], amount: float) -> NDArray[np.float32]:
     """Unsharp mask on pictures [N,S,S,3] in 0..255."""
     soft = np.stack([cv2.GaussianBlur(picture, (0, 0), SHARPEN_RADIUS) for picture in pictures])
-    return np.clip(pictures + amount * (pictures - soft), 0, 255)
+    sharp: NDArray[np.float32] = np.clip(pictures + amount * (pictures - soft), 0, 255)
+    return sharp
 
 
 def _style_crop(random: np.random.Generator, painting: NDArray[np.uint8]) -> NDArray[np.uint8]:
