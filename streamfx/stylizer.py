@@ -46,8 +46,8 @@ class Stylizer:
     jump in time (back, or ahead by over 0.5 s), when the frame size changes, after a frame of
     strength 0, and on `reset`.
 
-    One thread at a time may call it; `style` and `strength` may be set from any thread and
-    count from the next frame on. An engine is compiled when the first frame of a size comes
+    One thread at a time may call it; `style`, `code` and `strength` may be set from any thread
+    and count from the next frame on. An engine is compiled when the first frame of a size comes
     (`prepare` does it ahead), and those of the last three sizes are kept.
 
     Args:
@@ -101,6 +101,28 @@ class Stylizer:
         terms = parse_expression(expression)
         self._code: Floats = resolve(terms, self.pack)[None]
         self._style = format_expression(terms)
+
+    @property
+    def code(self) -> Floats:
+        """The style code, float32 [S]: that of `style`, or the one that was set since.
+
+        Setting it keeps the state, and `style` as it is: this is how a fade passes through
+        codes that no expression names.
+
+        Raises:
+            InputError: when it is set to anything but S finite numbers; the code then stays
+                as it was.
+        """
+        return self._code[0].copy()
+
+    @code.setter
+    def code(self, values: Floats) -> None:
+        size = self._spec.style_size
+        if values.shape != (size,) or not np.isfinite(values).all():
+            raise InputError(
+                f"a style code of this pack is {size} finite numbers, not {list(values.shape)}"
+            )
+        self._code = np.array(values[None], np.float32)
 
     @property
     def strength(self) -> float:

@@ -177,6 +177,24 @@ def test_many_sizes_keep_few_engines(stylizer: Stylizer) -> None:
     assert (info.precision, info.threads) == ("fp32", 1)
 
 
+def test_a_code_of_its_own(stylizer: Stylizer) -> None:
+    stylizer(frame_at(0))
+    np.testing.assert_array_equal(stylizer.code, [1, 0, 0, 0])
+    stylizer.code = np.array([0.5, 0.25, 0, 0], np.float32)
+    out = stylizer(frame_at(1))
+    by_state = out.y.astype(float) - frame_at(1).y - 0.5 * graphs.STYLE_GAIN
+    assert (by_state > 0).all(), "the state was lost"
+    np.testing.assert_array_equal(out.u, frame_at(1).u + int(0.25 * graphs.STYLE_GAIN))
+    assert stylizer.style == "great-wave"
+    stylizer.code[0] = 9  # a copy: the stylizer's own stays
+    for bad in (np.zeros(3, np.float32), np.zeros((1, 4), np.float32), np.full(4, np.nan)):
+        with pytest.raises(InputError, match="4 finite numbers"):
+            stylizer.code = bad
+    np.testing.assert_array_equal(stylizer.code, np.array([0.5, 0.25, 0, 0], np.float32))
+    stylizer.style = "starry-night"
+    np.testing.assert_array_equal(stylizer.code, [0, 1, 0, 0])
+
+
 @pytest.mark.parametrize("size", [(48, 64), (47, 63), (17, 16)])
 def test_pictures_of_any_size(stylizer: Stylizer, size: tuple[int, int]) -> None:
     grey = np.full((*size, 3), 100, np.uint8)
