@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -37,8 +38,23 @@ def read_picture(path: str | os.PathLike[str]) -> Picture:
     return decode_picture(data, os.fspath(path))
 
 
-def decode_picture(data: bytes, name: str) -> Picture:
-    """As `read_picture`, for the bytes of a file that messages call `name`."""
+class TooManyPixels(InputError):
+    """The picture is fine and too large."""
+
+
+def decode_picture(
+    data: bytes,
+    name: str,
+    *,
+    formats: Sequence[str] = FORMATS,
+    most_pixels: int = MOST_PIXELS,
+) -> Picture:
+    """As `read_picture`, for the bytes of a file that messages call `name`.
+
+    Raises:
+        TooManyPixels: more than `most_pixels`, which its header says before it is decoded.
+        InputError: as `read_picture`.
+    """
     if not data:
         raise InputError(f"the picture {name!r} is empty")
     if len(data) > MOST_BYTES:
@@ -46,13 +62,13 @@ def decode_picture(data: bytes, name: str) -> Picture:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of damage; what matters raises
-            return _decode(data)
+            return _decode(data, formats, most_pixels)
     except (_TooLarge, Image.DecompressionBombError) as error:
-        raise InputError(
-            f"the picture {name!r} has more than {MOST_PIXELS // 1_000_000} megapixels"
+        raise TooManyPixels(
+            f"the picture {name!r} has more than {most_pixels / 1_000_000:g} megapixels"
         ) from error
     except UnidentifiedImageError as error:
-        raise InputError(f"{name!r} is not a {', '.join(FORMATS)} picture") from error
+        raise InputError(f"{name!r} is not a {', '.join(formats)} picture") from error
     except Exception as error:  # a damaged file makes Pillow's decoders raise nearly anything
         raise InputError(f"the picture {name!r} is damaged: {error}") from error
 
@@ -68,12 +84,12 @@ def square(picture: Picture, side: int) -> Picture:
 
 
 class _TooLarge(Exception):
-    """More than `MOST_PIXELS`."""
+    """More pixels than are taken."""
 
 
-def _decode(data: bytes) -> Picture:
-    image = Image.open(io.BytesIO(data), formats=FORMATS)
-    if image.width * image.height > MOST_PIXELS:
+def _decode(data: bytes, formats: Sequence[str], most_pixels: int) -> Picture:
+    image = Image.open(io.BytesIO(data), formats=formats)
+    if image.width * image.height > most_pixels:
         raise _TooLarge
     upright = ImageOps.exif_transpose(image)
     if upright.has_transparency_data:

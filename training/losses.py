@@ -64,6 +64,17 @@ def style(found: Statistics, wanted: Statistics) -> Tensor:
     return torch.stack(terms).mean()
 
 
+def contrast(pictures: Tensor) -> Tensor:
+    """Mean absolute difference of neighbouring pixels [...,H,W], at least 0.01.
+
+    What measures unsteadiness is divided by it: a term that a paler picture lowers would be
+    met by paling. The looks report does the same.
+    """
+    across = (pictures[..., :, 1:] - pictures[..., :, :-1]).abs().mean()
+    down = (pictures[..., 1:, :] - pictures[..., :-1, :]).abs().mean()
+    return ((across + down) / 2).clamp(min=0.01)
+
+
 def warping(later: Tensor, earlier_moved: Tensor, visible: Tensor) -> Tensor:
     """Mean difference of a frame to its predecessor moved onto it, where both see the thing.
 

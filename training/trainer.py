@@ -228,18 +228,20 @@ class Trainer:
         rgb = rgb.reshape(*out.shape[:2], *rgb.shape[1:])
         last = out.shape[1] - 1
         near = [self._warp_error(batch, rgb, t, t - 1) for t in range(1, last + 1)]
-        terms["warp"] = torch.stack(near).mean()
-        terms["long_term"] = self._warp_error(batch, rgb, last, 0)
+        kept = losses.contrast(rgb)
+        terms["warp"] = torch.stack(near).mean() / kept
+        terms["long_term"] = self._warp_error(batch, rgb, last, 0) / kept
         return terms
 
     @staticmethod
     def _shift_error(out: Tensor, shifts: NDArray[np.int64]) -> Tensor:
-        here, there = planes_to_rgb(out[:, 0]).chunk(2)
+        rgb = planes_to_rgb(out[:, 0])
+        here, there = rgb.chunk(2)
         errors = [
             losses.equivariance(a, b, int(rows), int(columns), BORDER)
             for a, b, (rows, columns) in zip(here, there, shifts, strict=True)
         ]
-        return torch.stack(errors).mean()
+        return torch.stack(errors).mean() / losses.contrast(rgb)
 
     def _warp_error(self, batch: Batch, rgb: Tensor, later: int, earlier: int) -> Tensor:
         flow, visible = self._flow(batch, later, earlier)

@@ -22,6 +22,7 @@ from pydantic import (
 )
 from pydantic_settings import (
     BaseSettings,
+    InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     SettingsError,
@@ -193,9 +194,7 @@ class ServerConfig(_Part):
 CONFIG: web.AppKey[ServerConfig] = web.AppKey("config", ServerConfig)
 
 
-def load_config(
-    file: Path | None = None, flags: Mapping[str, Any] | None = None
-) -> ServerConfig:
+def load_config(file: Path | None = None, flags: Mapping[str, Any] | None = None) -> ServerConfig:
     """The configuration: `flags` over the environment over the file over the defaults.
 
     The environment's variables are called `STREAMFX_SERVER__` and the keys in capitals, joined
@@ -225,12 +224,13 @@ def load_config(
             dotenv_settings: PydanticBaseSettingsSource,
             file_secret_settings: PydanticBaseSettingsSource,
         ) -> tuple[PydanticBaseSettingsSource, ...]:
-            return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, path)
+            given = InitSettingsSource(settings_cls, {"server": dict(flags or {})})
+            return given, env_settings, TomlConfigSettingsSource(settings_cls, path)
 
     if file is not None and not file.is_file():
         raise InputError(f"there is no configuration file {str(file)!r}")
     try:
-        return Settings(**({"server": flags} if flags else {})).server
+        return Settings().server
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{path} is not TOML: {error}") from error
     except (OSError, UnicodeDecodeError) as error:

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from streamfx.errors import StreamFXError
-from streamfx.live.observer import NO_OBSERVER, Observer
 from streamfx.live.shelf import StyleShelf
+from streamfx.live.stats import Observer
 from streamfx.live.stream import LiveStream
 from streamfx.server.config import ServerConfig
 from streamfx.server.sources import Admitted, Source
@@ -67,9 +67,7 @@ class Hub:
         changed: set whenever the list or a stream's control changed; whoever waits clears it.
     """
 
-    def __init__(
-        self, config: ServerConfig, shelf: StyleShelf, observer: Observer = NO_OBSERVER
-    ) -> None:
+    def __init__(self, config: ServerConfig, shelf: StyleShelf, observer: Observer) -> None:
         self.shelf = shelf
         self.on_closed: list[Callable[[str], None]] = []
         self.changed = asyncio.Event()
@@ -140,7 +138,9 @@ class Hub:
         if chosen in self._entries:
             raise Taken(f"there is a stream {chosen!r} already; choose another name")
         changes = {"style": style, "strength": strength}
-        entry = self._add(chosen, source.shown, **{k: v for k, v in changes.items() if v is not None})
+        entry = self._add(
+            chosen, source.shown, **{k: v for k, v in changes.items() if v is not None}
+        )
         running = asyncio.get_running_loop()
 
         def ended(error: Exception | None) -> None:  # on a thread of the source

@@ -131,6 +131,14 @@ def test_a_grid_that_shows_is_no_equivariance() -> None:
     assert losses.equivariance(grid, grid, 1, 0, 2) > 0.3
 
 
+def test_paling_does_not_lower_what_is_measured_per_contrast() -> None:
+    torch.manual_seed(0)
+    here, there = torch.rand(2, 3, 48, 48)
+    error = losses.equivariance(here, there, 2, 3, 4) / losses.contrast(here)
+    paler = losses.equivariance(here / 2, there / 2, 2, 3, 4) / losses.contrast(here / 2)
+    torch.testing.assert_close(error, paler)
+
+
 def test_sharpening_belongs_to_the_targets_alone(library: Library) -> None:
     soft = RECIPE.model_copy(update={"data": RECIPE.data.model_copy(update={"sharpen": 0})})
     one, two = make_batch(library, RECIPE, 0), make_batch(library, soft, 0)
