@@ -1,0 +1,171 @@
+"""What the HTTP API takes and gives; its OpenAPI document is made from these."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from streamfx.expressions import MOST_CHARACTERS
+from streamfx.live.settings import LONGEST_FADE_MS
+from streamfx.server.hub import STREAM_ID
+from streamfx.server.sources import LONGEST
+
+StreamId = Annotated[
+    str, StringConstraints(pattern=f"^{STREAM_ID}$", max_length=64), Field(examples=["live"])
+]
+Expression = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=MOST_CHARACTERS),
+    Field(examples=["great-wave", "cafe-terrace:0.6+starry-night:0.4"]),
+]
+Strength = Annotated[float, Field(ge=0, le=1, description="0 = the input, 1 = the full style")]
+Size = tuple[int, int]
+
+
+class _Request(BaseModel):
+    # Strict: "1" is no number and 1 is no boolean.
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class StreamChange(_Request):
+    """What to change about a stream; what is left out stays."""
+
+    style: Expression | None = None
+    strength: Strength | None = None
+    enabled: bool | None = Field(None, description="false shows the picture as it came")
+    fade_ms: Annotated[int, Field(ge=0, le=LONGEST_FADE_MS)] | None = Field(
+        None, description="how long this and later changes take"
+    )
+
+
+class NewStream(_Request):
+    """A stream whose frames the server reads itself."""
+
+    id: StreamId | None = None
+    source: Annotated[str, StringConstraints(min_length=1, max_length=LONGEST)] = Field(
+        description="demo:, a path or a URL", examples=["demo:"]
+    )
+    loop: bool = Field(False, description="begin again at the end of a file")
+    style: Expression | None = None
+    strength: Strength | None = None
+
+
+class Percentiles(_Answer):
+    """Milliseconds over the last ten seconds; 0 where nothing was measured."""
+
+    p50: float
+    p95: float
+
+
+class Stats(_Answer):
+    """What a stream does; counts are since its start, rates of the last seconds."""
+
+    fps_in: float
+    fps_out: float
+    frames_in: int
+    frames_restyled: int
+    frames_out: int
+    dropped: dict[str, int] = Field(description="frames that were not sent on, by reason")
+    stages: dict[str, Percentiles] = Field(
+        description="wait, restyle, encode, and delay: from capture to having been sent"
+    )
+    bitrate: int = Field(description="bits a second, of all encoders together")
+    key_frames: int
+    size_in: Size | None
+    size_out: Size | None
+    working_scale: float = Field(description="of the sides that the engine works at")
+    audio_delay_ms: float
+
+
+class Stream(_Answer):
+    """A stream on the air."""
+
+    id: str
+    state: Literal["waiting", "live", "paused", "closed"]
+    style: str
+    strength: float
+    enabled: bool
+    fade_ms: int
+    source: str = Field(description="whip, demo:, a file's name or a URL without its password")
+    viewers: int
+    stats: Stats
+
+
+class Streams(_Answer):
+    streams: list[Stream]
+
+
+class Style(_Answer):
+    """A style of the pack, or a picture that was added."""
+
+    name: str
+    title: str
+    author: str
+    year: str
+    licence: str
+    kind: Literal["catalogue", "picture"]
+    thumbnail: str
+
+
+class Styles(_Answer):
+    styles: list[Style]
+
+
+class IceServerInfo(_Answer):
+    """As RTCPeerConnection takes it."""
+
+    urls: list[str]
+    username: str | None = None
+    credential: str | None = None
+
+
+class TokensNeeded(_Answer):
+    publish: bool
+    watch: bool
+    control: bool
+
+
+class Defaults(_Answer):
+    style: str
+    strength: float
+    fade_ms: int
+
+
+class PictureLimits(_Answer):
+    picture_bytes: int
+    picture_pixels: int
+
+
+class SourcesInfo(_Answer):
+    demo: bool
+    allowed: bool = Field(description="whether any file or URL may be named")
+
+
+class Info(_Answer):
+    """What a page needs to know of the server."""
+
+    version: str
+    ice_servers: list[IceServerInfo] = Field(
+        description="empty without the publish, watch or control token, where those are set"
+    )
+    tokens: TokensNeeded
+    defaults: Defaults
+    limits: PictureLimits
+    sources: SourcesInfo
+
+
+class Health(_Answer):
+    status: Literal["ok"]
+    streams: int
+    version: str
+
+
+class Error(_Answer):
+    """What went wrong, in one sentence."""
+
+    error: str
