@@ -1,0 +1,15 @@
+"""What a viewer can be sent: a codec, at the full or at half the size."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+Codec = Literal["h264", "vp8"]
+Rung = Literal["full", "half"]
+
+
+class Target(NamedTuple):
+    """One encoder's output."""
+
+    codec: Codec
+    rung: Rung
