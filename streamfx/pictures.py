@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -46,7 +45,7 @@ def decode_picture(
     data: bytes,
     name: str,
     *,
-    formats: Sequence[str] = FORMATS,
+    formats: tuple[str, ...] = FORMATS,
     most_pixels: int = MOST_PIXELS,
 ) -> Picture:
     """As `read_picture`, for the bytes of a file that messages call `name`.
@@ -87,7 +86,7 @@ class _TooLarge(Exception):
     """More pixels than are taken."""
 
 
-def _decode(data: bytes, formats: Sequence[str], most_pixels: int) -> Picture:
+def _decode(data: bytes, formats: tuple[str, ...], most_pixels: int) -> Picture:
     image = Image.open(io.BytesIO(data), formats=formats)
     if image.width * image.height > most_pixels:
         raise _TooLarge

@@ -23,6 +23,7 @@ from streamfx.errors import EngineError, StreamFXError
 
 COMMANDS = {
     "process": "Restyle videos, pictures or whole folders.",
+    "serve": "Restyle live streams and watch them in the browser.",
     "styles": "List, show and draw the styles of a pack.",
     "demo": "Render a short moving scene with sound.",
     "doctor": "Say what this machine has and lacks.",

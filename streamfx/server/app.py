@@ -45,7 +45,7 @@ def make_app(config: ServerConfig) -> web.Application:
     app[FEED] = Feed(hub, api.view, config.limits.listeners)
     app[api.UPLOADS] = asyncio.Semaphore(api.MOST_UPLOADS)
     app.add_routes([operation.route() for operation in api.OPERATIONS])
-    app.add_routes(signalling.routes(hub, config))
+    signalling.setup(app)
     app.add_routes(static.routes())
     metrics.watch(hub, lambda: signalling.sessions(app))
     app.on_response_prepare.append(_add_headers)
@@ -173,6 +173,7 @@ def _same_origin(origin: str, host: str) -> bool:
 
 async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:
     headers = response.headers
+    headers["Server"] = "StreamFX"
     headers["X-Content-Type-Options"] = "nosniff"
     headers["Referrer-Policy"] = "no-referrer"
     headers.setdefault("Cache-Control", "no-store")

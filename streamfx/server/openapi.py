@@ -127,9 +127,9 @@ def _parameters(operation: Operation) -> Iterator[dict[str, Any]]:
         schema = {"type": "string", "pattern": f"^{PATTERNS[name]}$"}
         yield {"name": name, "in": "path", "required": True, "schema": schema}
     if operation.query is not None:
-        schema = operation.query.model_json_schema(ref_template=_REF)
-        for name, described in schema["properties"].items():
-            required = name in schema.get("required", ())
+        query = operation.query.model_json_schema(ref_template=_REF)
+        for name, described in query["properties"].items():
+            required = name in query.get("required", ())
             yield {"name": name, "in": "query", "required": required, "schema": described}
 
 
