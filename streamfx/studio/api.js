@@ -76,7 +76,7 @@ export class Api {
   /** @param {string} id @returns {Promise<Stream>} */
   stream = (id) => this.#json("GET", `/api/streams/${id}`);
 
-  /** @param {{id: string, source: string, loop?: boolean} & Control} body @returns {Promise<Stream>} */
+  /** @param {{id: string, source: string, loop?: boolean}} body @returns {Promise<Stream>} */
   open = (body) => this.#json("POST", "/api/streams", body);
 
   /** @param {string} id @param {Partial<Control>} change @returns {Promise<Stream>} */

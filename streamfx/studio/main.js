@@ -10,7 +10,7 @@ import { Gallery } from "./gallery.js";
 import { latest } from "./retry.js";
 import { Session } from "./session.js";
 import * as sources from "./sources.js";
-import { delay, Figures } from "./stats.js";
+import { DelayMeter, Figures } from "./stats.js";
 import { Messages, Status } from "./status.js";
 import { KINDS, takeTokensFromAddress, token } from "./tokens.js";
 
@@ -28,6 +28,7 @@ const compare = new Compare($("stage"), $("split"), $("before"));
 const figures = new Figures($("figures"));
 const ownId = streamId();
 
+let meter = new DelayMeter();
 /** @type {import("./api.js").Info} */
 let info;
 /** @type {Session | undefined} */
@@ -56,8 +57,8 @@ const gallery = new Gallery(
 
 /** The stream of this tab: named in the address, or a name that lasts as long as the tab. */
 function streamId() {
-  const named = new URLSearchParams(location.search).get("stream");
-  if (named) return named;
+  const named = new URLSearchParams(location.search).get("stream") ?? "";
+  if (/^[a-z0-9][a-z0-9-]{0,63}$/.test(named)) return named;
   const kept = sessionStorage.getItem("streamfx.stream");
   const digits = crypto.getRandomValues(new Uint32Array(1))[0].toString(36);
   const id = kept ?? `studio-${digits}`;
@@ -86,11 +87,12 @@ function show(state) {
 /** @param {string} id */
 function open(id) {
   const opened = new Session(api, id, info.ice_servers, {
-    report: (part, ...report) => session === opened && status.report(part, report),
+    report: (part, ...report) => session === opened && status.report(part, ...report),
     stream: (stream) => session === opened && update(opened, stream),
     closed: () => session === opened && ended("The stream has ended."),
   });
   session = opened;
+  meter = new DelayMeter();
   after.srcObject = opened.media;
   return opened;
 }
@@ -153,7 +155,7 @@ async function stop() {
 async function update(of, stream) {
   if (!changes.busy) gallery.control = stream;
   const reports = await of.reports();
-  if (session === of) figures.show(stream, delay(stream, reports));
+  if (session === of) figures.show(stream, meter.read(stream, reports));
 }
 
 async function listStreams() {
@@ -167,6 +169,7 @@ async function listStreams() {
   });
   $("on-air-list").replaceChildren(...buttons);
   $("on-air").hidden = buttons.length === 0;
+  return streams;
 }
 
 /** @param {File} file a picture becomes a style, a video the source */
@@ -267,15 +270,14 @@ addEventListener("pagehide", () => session?.close());
 async function main() {
   info = await api.info();
   const missing = KINDS.filter((kind) => info.tokens[kind] && !token(kind));
-  if (missing.length) await ask(missing);
+  if (missing.length && (await ask(missing))) info = await api.info(); // its ICE servers too
   $("demo").hidden = !info.sources.demo;
   $("named-open").hidden = !info.sources.allowed;
   gallery.styles = await api.styles();
   gallery.control = { ...info.defaults, enabled: true };
-  await listStreams();
-  const streams = await api.streams();
+  const streams = await listStreams();
   show("idle");
-  if (streams.some(({ id }) => id === ownId && location.search)) join(ownId);
+  if (location.search && streams.some(({ id }) => id === ownId)) join(ownId);
 }
 
 show("starting");

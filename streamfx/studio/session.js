@@ -41,11 +41,6 @@ export class Session {
     this.#hooks = hooks;
   }
 
-  /** Whether this page put the stream on the air. */
-  get owned() {
-    return this.#source !== undefined;
-  }
-
   /**
    * Put a source on the air and watch it.
    * @param {import("./sources.js").Source} source
@@ -60,10 +55,10 @@ export class Session {
       // The first time a refusal is an answer; once on the air it is an interruption.
       const first = await connect();
       void this.#keep("publish", connect, first);
-      await this.#api.change(this.id, control);
     } else if (name) {
-      await this.#api.open({ id: this.id, source: name, loop: true, ...control });
+      await this.#api.open({ id: this.id, source: name, loop: true });
     }
+    await this.#api.change(this.id, control);
     this.watch();
   }
 
@@ -90,7 +85,9 @@ export class Session {
   /** Close, and take the stream off the air. */
   async end() {
     this.close();
-    await this.#api.end(this.id);
+    await this.#api.end(this.id).catch((error) => {
+      if (error.status !== 404) throw error; // else it ended meanwhile
+    });
   }
 
   /**

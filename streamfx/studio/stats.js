@@ -10,28 +10,48 @@
 /** @type {(keyof Delay)[]} */
 const STAGES = ["browser", "network", "wait", "restyle", "encode"];
 
-/**
- * The delay of a picture by its stages: the server's medians, and what this browser measures.
- * It is a sum of parts, not a measurement from end to end.
- * @param {Stream} stream
- * @param {Reports} reports
- * @returns {Delay}
- */
-export function delay({ stats: { stages } }, { sending, receiving }) {
-  const sent = entry(sending, "outbound-rtp");
-  const shown = entry(receiving, "inbound-rtp");
-  const browser =
-    mean(sent, "totalEncodeTime", "framesEncoded") +
-    mean(shown, "jitterBufferDelay", "jitterBufferEmittedCount") +
-    mean(shown, "totalDecodeTime", "framesDecoded");
-  const trips = [sending, receiving].map((report) => roundTrip(report));
-  return {
-    browser: browser * 1000,
-    network: ((trips[0] + trips[1]) / 2) * 1000,
-    wait: stages.wait.p50,
-    restyle: stages.restyle.p50,
-    encode: stages.encode.p50,
-  };
+/** Reads the delay of a picture off what the server and this browser measure. */
+export class DelayMeter {
+  /** @type {Map<string, number>} totals and counts at the last reading */
+  #last = new Map();
+
+  /**
+   * The delay by its stages, since the last reading. It is a sum of parts: the server's medians
+   * and the browser's means, not a measurement from end to end.
+   * @param {Stream} stream
+   * @param {Reports} reports
+   * @returns {Delay}
+   */
+  read({ stats: { stages } }, { sending, receiving }) {
+    const sent = entry(sending, "outbound-rtp");
+    const shown = entry(receiving, "inbound-rtp");
+    const browser =
+      this.#mean(sent, "totalEncodeTime", "framesEncoded") +
+      this.#mean(shown, "jitterBufferDelay", "jitterBufferEmittedCount") +
+      this.#mean(shown, "totalDecodeTime", "framesDecoded");
+    return {
+      browser: browser * 1000,
+      network: ((roundTrip(sending) + roundTrip(receiving)) / 2) * 1000,
+      wait: stages.wait.p50,
+      restyle: stages.restyle.p50,
+      encode: stages.encode.p50,
+    };
+  }
+
+  /**
+   * Seconds on average since the last reading, 0 where nothing was counted.
+   * @param {Record<string, any>} found
+   * @param {string} total
+   * @param {string} count
+   */
+  #mean(found, total, count) {
+    const [seconds, frames] = [total, count].map((name) => {
+      const grown = (found[name] ?? 0) - (this.#last.get(name) ?? 0);
+      this.#last.set(name, found[name] ?? 0);
+      return grown;
+    });
+    return frames > 0 && seconds > 0 ? seconds / frames : 0;
+  }
 }
 
 /**
@@ -42,16 +62,6 @@ export function delay({ stats: { stages } }, { sending, receiving }) {
 function entry(report, type) {
   const entries = report ? [...report.values()] : [];
   return entries.find((found) => found.type === type && found.kind === "video") ?? {};
-}
-
-/**
- * Seconds on average, 0 where nothing was counted.
- * @param {Record<string, any>} found
- * @param {string} total
- * @param {string} count
- */
-function mean(found, total, count) {
-  return found[count] ? found[total] / found[count] : 0;
 }
 
 /** @param {RTCStatsReport | undefined} report */

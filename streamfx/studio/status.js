@@ -38,7 +38,7 @@ export class Status {
 
   /**
    * @param {string} part of the connection
-   * @param {Parameters<import("./retry.js").Report>} report
+   * @param {Parameters<import("./retry.js").Report>} report what `keep` says of it
    */
   report(part, ...[state, error, seconds]) {
     if (state === "connected") this.#parts.set(part, { tone: "live", text: "Live" });

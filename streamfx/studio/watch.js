@@ -60,4 +60,4 @@ async function connect() {
 const ends = new AbortController();
 addEventListener("pagehide", () => ends.abort());
 draw();
-void keep(connect, (...report) => status.report("watch", report), ends.signal);
+void keep(connect, (...report) => status.report("watch", ...report), ends.signal);
