@@ -113,7 +113,7 @@ class Stylizer:
             InputError: when it is set to anything but S finite numbers; the code then stays
                 as it was.
         """
-        return self._code[0].copy()
+        return np.array(self._code[0])
 
     @code.setter
     def code(self, values: Floats) -> None:

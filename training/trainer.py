@@ -237,8 +237,10 @@ class Trainer:
     def _shift_error(out: Tensor, shifts: NDArray[np.int64]) -> Tensor:
         rgb = planes_to_rgb(out[:, 0])
         here, there = rgb.chunk(2)
+        # The network looks far, and the two windows have different surroundings.
+        border = rgb.shape[-1] // 4
         errors = [
-            losses.equivariance(a, b, int(rows), int(columns), BORDER)
+            losses.equivariance(a, b, int(rows), int(columns), border)
             for a, b, (rows, columns) in zip(here, there, shifts, strict=True)
         ]
         return torch.stack(errors).mean() / losses.contrast(rgb)
