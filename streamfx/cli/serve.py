@@ -76,7 +76,7 @@ def command(
     if show_config:
         print(settled.model_dump_json(indent=2))
         return
-    raise typer.Exit(_serve(settled, open_browser))
+    _serve(settled, open_browser)
 
 
 def _only_given(flags: dict[str, Any]) -> dict[str, Any]:
@@ -88,25 +88,21 @@ def _only_given(flags: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in nested.items() if value not in (None, {}, [])}
 
 
-def _serve(config: ServerConfig, open_browser: bool) -> int:
+def _serve(config: ServerConfig, open_browser: bool) -> None:
     import asyncio
-    import os
 
     from streamfx.server import logs
     from streamfx.server.run import Server
 
     logs.configure(config.log.level, config.log.format)
-    server = Server(config)
-    if not asyncio.run(_run(server, config, open_browser)):
-        # A thread hangs, in a driver or a stalled disk; waiting for it may take for ever.
-        os._exit(1)
-    return 0
+    asyncio.run(_run(Server(config), config, open_browser))
 
 
-async def _run(server: Server, config: ServerConfig, open_browser: bool) -> bool:
-    """Serve until a signal; whether everything ended in time."""
+async def _run(server: Server, config: ServerConfig, open_browser: bool) -> None:
+    """Serve until a signal, then end within 5 s."""
     import asyncio
     import logging
+    import os
     import signal
     import webbrowser
 
@@ -124,9 +120,9 @@ async def _run(server: Server, config: ServerConfig, open_browser: bool) -> bool
         async with asyncio.timeout(_STOPS_WITHIN):
             await server.stop()
     except TimeoutError:
-        logging.getLogger(__name__).error("not everything ended in time; leaving it")
-        return False
-    return True
+        # Such as a source that waits for the network, whose thread the program would wait for.
+        logging.getLogger(__name__).warning("something did not end in time and is left")
+        os._exit(0)
 
 
 def _say_where(server: Server, config: ServerConfig) -> None:
