@@ -95,6 +95,7 @@ class Peer:
         self.ended = asyncio.Event()
         self._listening = listening
         self._candidates = 0
+        self._closing: asyncio.Future[None] | None = None
         # An empty list, or aiortc asks a public STUN server.
         self._connection = RTCPeerConnection(RTCConfiguration(iceServers=list(ice_servers)))
         self._connection.on("connectionstatechange", self._changed)
@@ -128,7 +129,10 @@ class Peer:
 
     async def close(self) -> None:
         """End the connection; the other side is told (RTCP BYE, DTLS close). Idempotent."""
-        await self._connection.close()
+        if self._closing is None:
+            self._closing = asyncio.ensure_future(self._connection.close())
+        # aiortc can't bear that a wait for its end is cancelled.
+        await asyncio.shield(self._closing)
         self.ended.set()
 
     async def _negotiate(self, offer: Offer, prepare: Callable[[], None]) -> str:
@@ -243,8 +247,11 @@ class Watcher(Peer):
         taps = [track.tap for track in self._tracks if track.tap is not None]
         return max((tap.heard for tap in taps if tap.heard is not None), default=None)
 
-    async def answer(self, offer: Offer, profile_level_id: str) -> str:
+    async def answer(self, offer: Offer, level: int) -> str:
         """The SDP answer; a viewer with H.264 gets that, else VP8.
+
+        Args:
+            level: H.264 level_idc of what will be sent.
 
         Raises:
             InputError, NothingFits: the offer cannot be answered.
@@ -266,7 +273,7 @@ class Watcher(Peer):
             # Before setRemoteDescription, or aiortc takes no notice.
             codec = "opus" if kind == "audio" else offer.codec
             transceiver.setCodecPreferences(_capabilities(kind, codec))
-        return answer_viewer(await self._negotiate(offer, self._check), profile_level_id)
+        return answer_viewer(await self._negotiate(offer, self._check), level)
 
     async def close(self) -> None:
         await super().close()

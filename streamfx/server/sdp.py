@@ -240,9 +240,12 @@ def answer_publisher(answer: str, offer: Offer) -> str:
     return _text(completed)
 
 
-def answer_viewer(answer: str, profile_level_id: str) -> str:
+def answer_viewer(answer: str, level: int) -> str:
     """An answer for a viewer: it names the H.264 level that is sent (RFC 6184 section 8.2.2)."""
-    return _text(_PROFILE.sub(profile_level_id, line) for line in _lines(answer))
+    return _text(
+        _PROFILE.sub(lambda profile: f"{profile[0][:4]}{level:02x}", line)
+        for line in _lines(answer)
+    )
 
 
 def read_fragment(body: bytes) -> Fragment:

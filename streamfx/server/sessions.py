@@ -150,9 +150,7 @@ class Sessions:
         await asyncio.gather(
             *(self.end(session, "server closes") for session in list(self._sessions.values()))
         )
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks)
 
     async def _keep(self, session: Session) -> None:
         while session.secret in self._sessions:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from streamfx.live.encoders import level_for, profile_level_id
+from streamfx.live.encoders import level_for
 from streamfx.live.stream import LiveStream
 from streamfx.server.auth import require
 from streamfx.server.config import CONFIG
@@ -38,7 +38,7 @@ async def watch(request: web.Request) -> web.Response:
     with sessions.reserve("watch"), acceptable():
         peer = Watcher(config.host, live, ice_servers(config))
         try:
-            answer = await peer.answer(offer, _profile_level_id(live))
+            answer = await peer.answer(offer, _level(live))
         except BaseException:
             await close_peer(peer)
             raise
@@ -47,11 +47,11 @@ async def watch(request: web.Request) -> web.Response:
     return created(request, session, answer)
 
 
-def _profile_level_id(live: LiveStream) -> str:
-    """What is sent, or before the first frame the most that may be."""
+def _level(live: LiveStream) -> int:
+    """The H.264 level of what is sent, or before the first frame of the most that may be."""
     settings = live.settings
     size = live.stats().size_out or settings.size or settings.max_size
-    return profile_level_id(level_for(*size, settings.fps))
+    return level_for(*size, settings.fps)
 
 
 async def end(request: web.Request) -> web.Response:
