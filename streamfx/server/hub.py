@@ -63,7 +63,7 @@ class Hub:
 
     Attributes:
         shelf: the styles.
-        on_closed: called with a stream's name after it left the list.
+        on_closed: called with a stream's name when it has left the list, before its threads end.
         changed: set whenever the list or a stream's control changed; whoever waits clears it.
     """
 
@@ -204,16 +204,17 @@ class Hub:
         return task
 
     async def _end(self, name: str, entry: Entry) -> None:
-        try:
-            if entry.source is not None:
-                await asyncio.to_thread(entry.source.stop)
-            await asyncio.to_thread(entry.stream.close)
-        except Exception:  # the others go on
-            log.exception("a stream did not end cleanly", extra={"stream": name})
-        log.info("stream closed", extra={"stream": name})
+        self.changed.set()
         for callback in self.on_closed:
             callback(name)
-        self.changed.set()
+        # Side by side: a source may wait for the network, and viewers must not wait for it.
+        ending = [asyncio.to_thread(entry.stream.close)]
+        if entry.source is not None:
+            ending.append(asyncio.to_thread(entry.source.stop))
+        for failed in await asyncio.gather(*ending, return_exceptions=True):
+            if failed is not None:
+                log.error("a stream did not end cleanly", extra={"stream": name}, exc_info=failed)
+        log.info("stream closed", extra={"stream": name})
 
 
 HUB: web.AppKey[Hub] = web.AppKey("hub", Hub)
