@@ -7,10 +7,10 @@
  */
 
 const FIRST = 0.5;
-const LONGEST = 10;
+const LONGEST = 5;
 
 /**
- * Seconds to wait before the next attempt: 0.5, 1, 2, 4, 8, 10, 10 …
+ * Seconds to wait before the next attempt: 0.5, 1, 2, 4, 5, 5 …
  * @param {number} failures attempts that failed in a row, from 1
  * @param {number} [asked] what the server asked for; at most a minute of it is believed
  */

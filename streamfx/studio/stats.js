@@ -95,7 +95,9 @@ export class Figures {
     this.#write("bitrate", (stats.bitrate / 1e6).toFixed(1));
     this.#write("dropped", String(dropped.reduce((sum, [, count]) => sum + count, 0)));
     this.#write("viewers", String(stream.viewers));
-    this.#write("size", this.#size(stream));
+    const [size, scale] = [stats.size_out, stats.working_scale];
+    this.#write("size", size ? size.join(" × ") : "–");
+    this.#write("scale", scale < 1 ? `painted at ${Math.round(scale * 100)} %` : "");
     this.#find("dropped").title = dropped.map(([why, count]) => `${why}: ${count}`).join(", ");
     for (const stage of STAGES) {
       this.#write(stage, parts[stage].toFixed(0));
@@ -105,14 +107,8 @@ export class Figures {
 
   clear() {
     for (const figure of this.#root.querySelectorAll("[data-figure]")) figure.textContent = "–";
+    this.#write("scale", "");
     for (const stage of STAGES) this.#root.style.setProperty(`--${stage}`, "0");
-  }
-
-  /** @param {Stream} stream */
-  #size({ stats: { size_out: size, working_scale: scale } }) {
-    if (!size) return "–";
-    const painted = scale < 1 ? `, painted at ${Math.round(scale * 100)} %` : "";
-    return `${size[0]} × ${size[1]}${painted}`;
   }
 
   /** @param {string} figure @param {string} text */

@@ -1,6 +1,6 @@
 /** What the page says: one line of state, and messages that come and go. */
 
-import { words } from "./errors.js";
+import { ServerError, words } from "./errors.js";
 
 const SHORTLY = 6000;
 const MOST = 3;
@@ -46,7 +46,9 @@ export class Status {
     if (state === "connecting" && !this.#parts.has(part)) {
       this.#parts.set(part, { tone: "busy", text: "Connecting" });
     }
-    if (state === "waiting") {
+    if (state === "waiting" && error instanceof ServerError && error.status === 404) {
+      this.#parts.set(part, { tone: "busy", text: "Waiting for the stream" });
+    } else if (state === "waiting") {
       const why = error ? words(error) : "The connection broke.";
       const text = `${why} Trying again${(seconds ?? 0) >= 2 ? ` in ${seconds} s` : ""}.`;
       this.#parts.set(part, { tone: "bad", text });
