@@ -20,13 +20,11 @@ def allowed(request: web.Request, *scopes: Scope) -> bool:
     tokens = request.app[CONFIG].tokens
     if getattr(tokens, scopes[0]) is None:
         return True
-    kind, _, given = request.headers.get("Authorization", "").partition(" ")
+    kind, _, text = request.headers.get("Authorization", "").partition(" ")
+    given = text.strip().encode(errors="surrogateescape")  # a header may hold any bytes
     wanted = [token for scope in scopes if (token := getattr(tokens, scope)) is not None]
     # Every token is compared, in constant time, so that the time taken says nothing.
-    matches = [
-        hmac.compare_digest(given.strip().encode(), token.get_secret_value().encode())
-        for token in wanted
-    ]
+    matches = [hmac.compare_digest(given, token.get_secret_value().encode()) for token in wanted]
     return kind.lower() == "bearer" and any(matches)
 
 

@@ -28,7 +28,7 @@ async def read_body(request: web.Request, kinds: tuple[str, ...], most: int) -> 
     """
     if request.content_type not in kinds:
         raise web.HTTPUnsupportedMediaType(
-            text=f"the body must be {' or '.join(kinds)}, not {request.content_type[:100]}"
+            text=f"the body must be {' or '.join(kinds)}, not {request.content_type[:100]!r}"
         )
     too_large = web.HTTPRequestEntityTooLarge(
         max_size=most,

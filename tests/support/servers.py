@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
-import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,22 +113,24 @@ class Running:
 def running(config: ServerConfig) -> Iterator[Running]:
     """A server that runs until the block ends; it must start and stop cleanly."""
     server = Server(config)
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, name="server", daemon=True)
-    thread.start()
+    started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = Future()
 
-    def wait(work: Awaitable[None]) -> None:
-        async def body() -> None:
-            await work
+    async def serve() -> None:
+        over = asyncio.Event()
+        try:
+            await server.start()
+            started.set_result((asyncio.get_running_loop(), over))
+        except BaseException as error:
+            started.set_exception(error)
+            return
+        await over.wait()
+        await server.stop()
 
-        asyncio.run_coroutine_threadsafe(body(), loop).result(SECONDS)
-
-    try:
-        wait(server.start())
-        yield Running(server, loop)
-    finally:
-        wait(server.stop())
-        wait(loop.shutdown_default_executor())
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(SECONDS)
-        loop.close()
+    with ThreadPoolExecutor(1, "server") as threads:
+        serving = threads.submit(asyncio.run, serve())
+        loop, over = started.result(SECONDS)
+        try:
+            yield Running(server, loop)
+        finally:
+            loop.call_soon_threadsafe(over.set)
+            serving.result(SECONDS)
