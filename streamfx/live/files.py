@@ -35,7 +35,7 @@ OPEN_TIMEOUT, READ_TIMEOUT = 10.0, 5.0
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 _AHEAD = 6  # pictures in each of two queues: sound that a file holds after its picture is in time
 _LATEST = 0.5  # seconds behind its clock before the clock is set anew
-_JUMP = 2.0  # seconds: a jump in time stamps is no pause
+_JUMP = 10.0  # seconds: more than that between two pictures is no pause but another clock
 _MOST_PIXELS = 8192 * 8192
 
 log = logging.getLogger(__name__)
@@ -210,7 +210,8 @@ class _Player:
         if picture.pts is not None and picture.time_base is not None:
             when = float(picture.pts * picture.time_base) - self._start
         self._last = when
-        return self._clock.position(when, self._step), picture
+        lasts = float((picture.duration or 0) * (picture.time_base or 0)) or self._step
+        return self._clock.position(when, lasts), picture
 
     def _frame(self, placed: tuple[float, av.VideoFrame]) -> tuple[float, Frame]:
         position, picture = placed

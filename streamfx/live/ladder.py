@@ -33,7 +33,7 @@ class Ladder:
     def __init__(self, scales: Sequence[float]) -> None:
         self._scales = tuple(scales)
         self._step = 0
-        self._since: float | None = None  # when the current step began
+        self._since = float("inf")  # when the current step began
         self._patience = _UP_AFTER
         self._went_up = False
         self._loads: deque[tuple[float, float]] = deque()
@@ -45,13 +45,12 @@ class Ladder:
     def observe(self, now: float, work: float, interval: float) -> float:
         """Take in one frame, in seconds: when it was done, what it took, and the time between
         frames. Returns the scale for the next frame."""
-        if self._since is None or now < self._since:
+        if now < self._since:  # the first frame, or a clock that went back
             self._restart(now)
-        since = self._since or now
         self._loads.append((now, work / interval))
         while self._loads[0][0] < now - max(_DOWN_AFTER, self._patience):
             self._loads.popleft()
-        stayed = now - since
+        stayed = now - self._since
         if stayed >= _DOWN_AFTER and self._load(now - _DOWN_AFTER) > _TOO_MUCH:
             if self._step + 1 < len(self._scales):
                 hasty = self._went_up and stayed < self._patience
@@ -68,7 +67,7 @@ class Ladder:
         return self.scale
 
     def _load(self, since: float) -> float:
-        """The 90th percentile; 0 to 1 where the frames keep up, NaN where too few came."""
+        """The 90th percentile: up to 1 where frames keep up, NaN where too few came."""
         loads = [load for time, load in self._loads if time >= since]
         return float(np.percentile(loads, 90)) if len(loads) >= _FEWEST else float("nan")
 

@@ -100,7 +100,7 @@ def luma(frame: av.VideoFrame) -> NDArray[np.uint8]:
 def camera(
     stream: LiveStream, make: Callable[[int], Frame | None], fps: float = 30.0
 ) -> Iterator[None]:
-    """Push `make(index)` at a steady rate while the block runs; None leaves a frame out."""
+    """Push `make(index)`, unless it is None, at a steady rate while the block runs."""
     stop = Event()
     errors: list[BaseException] = []
 
