@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 
 import peers
 
@@ -27,19 +28,41 @@ _FLAGS = (
     "--disable-features=WebRtcHideLocalIpsWithMdns",
 )
 ALLOWED = "--use-fake-ui-for-media-stream"  # answers the camera's question with yes
-CAMERA = "--use-fake-device-for-media-stream=fps=15"
+
+
+def camera(path: Path) -> tuple[str, ...]:
+    """Flags for a camera that shows a white bar moving over grey, drawn into a file at `path`.
+
+    Chromium's own test picture is a green that no colour space holds, so nothing could be told
+    from what becomes of it.
+    """
+    width, height = 320, 180
+    with path.open("wb") as file:
+        file.write(f"YUV4MPEG2 W{width} H{height} F15:1 Ip A1:1 C420jpeg\n".encode())
+        for index in range(15):
+            luma = np.full((height, width), 110, np.uint8)
+            luma[:, 20 * index : 20 * index + 40] = 200
+            file.write(b"FRAME\n" + luma.tobytes() + bytes([128]) * (width * height // 2))
+    return "--use-fake-device-for-media-stream", f"--use-file-for-fake-video-capture={path}"
+
+
+class Chromium:
+    """Starts browsers."""
+
+    def __init__(self, playwright: Playwright, program: str) -> None:
+        self._kind, self._program = playwright.chromium, program
+
+    def __call__(self, *flags: str) -> Browser:
+        """A browser with some more flags."""
+        return self._kind.launch(executable_path=self._program, args=[*_FLAGS, *flags])
 
 
 @contextmanager
-def chromium(*flags: str) -> Iterator[Browser]:
-    """The browser with some more flags; the test is skipped where there is none."""
+def chromium() -> Iterator[Chromium]:
+    """The browsers of a test module, which is skipped where Chromium is missing."""
     program = peers.require("chromium")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=[*_FLAGS, *flags])
-        try:
-            yield browser
-        finally:
-            browser.close()
+        yield Chromium(playwright, program)
 
 
 def until(page: Page, what: str, true: Callable[[], object], seconds: float = 60.0) -> None:
