@@ -136,7 +136,7 @@ def _parameters(operation: Operation) -> Iterator[dict[str, Any]]:
 def _responses(operation: Operation) -> Iterator[tuple[str, dict[str, Any]]]:
     success: dict[str, Any] = {"description": HTTPStatus(operation.status).phrase}
     if isinstance(operation.answer, str):
-        success["content"] = {operation.answer: {"schema": {"type": "string"}}}
+        success["content"] = {operation.answer: {}}
     elif operation.answer is not None:
         success["content"] = _json(operation.answer)
     if operation.headers:
