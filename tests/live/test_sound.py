@@ -72,6 +72,7 @@ def test_flash_and_beep_stay_together(stream: LiveStream) -> None:
     with camera(stream, push, FPS):
         watcher.wait(lambda: len(watcher.pictures) > 60 and len(watcher.sounds) > 100)
         assert 0 < stream.stats().audio_delay_ms < 1000
+    stream.close()
     flashes = 0
     for packet, picture in zip(watcher.pictures, watcher.decoded(), strict=True):
         phase = (packet.pts / 90_000 - begin) % PERIOD

@@ -58,6 +58,7 @@ def test_a_file_plays_at_its_own_speed_with_its_sound(stream: LiveStream, tmp_pa
     assert time.monotonic() - begin >= 20 / videos.RATE - 0.05
     assert stream.stats().frames_in == 20
     watcher.wait(lambda: watcher.pictures and len(watcher.sounds) >= 20)
+    stream.close()
     levels = [luma(frame)[:, :28].mean() for frame in watcher.decoded()]
     assert (np.diff(levels) > 0).all(), "out of order"
     # Whatever was skipped on a busy machine, each picture has the time that it has in the file.

@@ -375,6 +375,7 @@ def test_one_bad_line_gets_the_small_picture(make: Make) -> None:
         bad.viewer.report_bandwidth(2_000_000)
         number = len(bad.pictures)
         bad.wait(lambda: any(packet.is_keyframe for packet in bad.pictures[number:]))
+    stream.close()
     sizes = [(frame.width, frame.height) for frame in bad.decoded()]
     changes = [size for size, last in zip(sizes, [None, *sizes], strict=False) if size != last]
     assert changes == [(96, 64), (48, 32), (96, 64)]
