@@ -66,6 +66,11 @@ class Viewer:
         with self._lock:
             return self._sounds.popleft() if self._sounds else None
 
+    @property
+    def queued(self) -> tuple[int, int]:
+        """Packets of pictures and of sound that wait."""
+        return len(self._pictures), len(self._sounds)
+
     def report_bandwidth(self, bits_per_second: int) -> None:
         """Say what the way to this viewer is estimated to carry (such as a REMB message)."""
         self.bandwidth = max(0, bits_per_second)
@@ -165,6 +170,11 @@ class Fanout:
         self._ask(Target(codec, viewer.rung))
         self._on_change()
         return viewer
+
+    def queued(self) -> tuple[int, int]:
+        """Packets of pictures and of sound that wait for the viewer who is furthest behind."""
+        queued = [viewer.queued for viewer in self._viewers]
+        return max((p for p, _ in queued), default=0), max((s for _, s in queued), default=0)
 
     def targets(self) -> frozenset[Target]:
         """What is watched now."""

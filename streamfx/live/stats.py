@@ -75,6 +75,8 @@ class StreamStats:
             (from capture to having been handed out).
         bitrate: "codec/rung" -> bits a second that were sent over the last 2 s.
         key_frames: key frames that were made.
+        queued: what waits now: frames to "restyle" and pictures to "encode" (one each at most),
+            packets of "video" and "audio" for the viewer who is furthest behind.
         viewers: who is watching.
         size_in, size_out: (width, height), None before the first frame.
         working_scale: of the sides that the engine works at.
@@ -92,6 +94,7 @@ class StreamStats:
     stages: Mapping[str, Timing]
     bitrate: Mapping[str, int]
     key_frames: int
+    queued: Mapping[str, int]
     viewers: int
     size_in: Size | None
     size_out: Size | None
@@ -173,6 +176,7 @@ class Tally:
         *,
         state: State,
         connected: bool,
+        queued: Mapping[str, int],
         viewers: int,
         size_in: Size | None,
         size_out: Size | None,
@@ -198,6 +202,7 @@ class Tally:
             stages={stage: _timing(values) for stage, values in stages.items()},
             bitrate={f"{t.codec}/{t.rung}": rate for t, rate in bits.items() if rate},
             key_frames=counts["key_frames"],
+            queued=queued,
             viewers=viewers,
             size_in=size_in,
             size_out=size_out,

@@ -229,9 +229,16 @@ class LiveStream:
 
     def stats(self) -> StreamStats:
         """What the stream has done and is doing."""
+        video, audio = self._fanout.queued()
         return self._tally.stats(
             state=self._state(),
             connected=self._connected,
+            queued={
+                "restyle": int(self._waiting is not None),
+                "encode": int(self._ready is not None),
+                "video": video,
+                "audio": audio,
+            },
             viewers=len(self._fanout.viewers),
             size_in=self._size_in,
             size_out=self._size,

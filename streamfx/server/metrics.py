@@ -76,6 +76,7 @@ class _State(Collector):
         fps = gauge("fps", "Frames a second over the last 2 s.", "stream", "direction")
         bitrate = gauge("bitrate_bps", "Bits a second encoded.", "stream", "codec", "rung")
         scale = gauge("working_scale", "Of the sides that the engine works at.", "stream")
+        queued = gauge("queue_depth", "What waits in a queue.", "stream", "queue")
         sound = gauge("audio_delay_seconds", "How long sound is held back.", "stream")
         states = dict.fromkeys(("waiting", "live", "paused"), 0)
         for entry in self._hub.entries():
@@ -87,13 +88,15 @@ class _State(Collector):
             for target, bits in stats.bitrate.items():
                 bitrate.add_metric([name, *target.split("/")], bits)
             scale.add_metric([name], stats.working_scale)
+            for queue, depth in stats.queued.items():
+                queued.add_metric([name, queue], depth)
             sound.add_metric([name], stats.audio_delay_ms / 1000)
         for state, number in states.items():
             streams.add_metric([state], number)
         sessions = gauge("sessions", "WebRTC sessions.", "kind", "state")
         for labels, number in self._sessions().items():
             sessions.add_metric(labels, number)
-        yield from (streams, viewers, fps, bitrate, scale, sound, sessions)
+        yield from (streams, viewers, fps, bitrate, scale, queued, sound, sessions)
 
 
 async def scrape(request: web.Request) -> web.Response:

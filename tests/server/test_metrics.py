@@ -59,7 +59,7 @@ def test_frames_and_stage_times_are_counted(server: Running) -> None:
     stats = stream.stats()
     assert found[key("frames_in_total")] == number
     assert found[key("frames_restyled_total")] >= 5
-    assert found[key("key_frames_total", codec="h264", rung="full")] == stats.key_frames >= 1
+    assert found[key("key_frames_total", codec="h264", rung="full")] >= 1
     dropped = {labels: value for (name, labels), value in found.items() if "dropped" in name}
     assert all(dict(labels).keys() == {"reason"} for labels in dropped)
     for stage in ("wait", "restyle", "encode", "delay"):
@@ -74,6 +74,9 @@ def test_frames_and_stage_times_are_counted(server: Running) -> None:
     assert found[key("working_scale", stream="show")] in (1, 0.75, 0.5)
     assert key("audio_delay_seconds", stream="show") in found
     assert found[key("streams", state="live")] == 1
+    # This viewer takes nothing: every picture that went out waits for it.
+    assert 5 <= found[key("queue_depth", stream="show", queue="video")] <= stats.frames_out
+    assert found[key("queue_depth", stream="show", queue="audio")] == 0
     viewer.close()
     server.run(lambda: server.hub.close("show"))
     after = samples(server)
