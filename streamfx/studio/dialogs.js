@@ -4,6 +4,9 @@ import { keepToken, token } from "./tokens.js";
 
 /** @typedef {import("./tokens.js").Kind} Kind */
 
+/** The stream that OBS is told to send: a name of its own, whatever this page sends. */
+export const FROM_OBS = "obs";
+
 /**
  * Open a dialog with a form.
  * @param {HTMLDialogElement} dialog
@@ -64,7 +67,7 @@ export function links(id) {
   return {
     viewer: `${location.origin}/watch/${id}${key}`,
     browserSource: `${location.origin}/watch/${id}?clean=1${key}`,
-    whip: `${location.origin}/whip/${id}`,
+    whip: `${location.origin}/whip/${FROM_OBS}`,
     publishToken: token("publish"),
   };
 }

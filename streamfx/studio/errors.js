@@ -30,7 +30,7 @@ export class ServerError extends Error {
 export class StudioError extends Error {}
 
 const STATUSES = {
-  401: "The server wants a token for this.",
+  401: "The server wants a token for this. Reload the page to enter it.",
   404: "This stream is not on the air.",
   413: "That is more than the server takes. Choose a smaller file.",
   503: "The server is full. Stop another stream, or try again later.",
@@ -41,7 +41,9 @@ const STATUSES = {
  * @param {string} text its body
  */
 function sentence(response, text) {
-  const said = spoken(response.headers.get("Content-Type") ?? "", text);
+  // What the server says of tokens is for programs.
+  const forPeople = response.status !== 401;
+  const said = forPeople ? spoken(response.headers.get("Content-Type") ?? "", text) : "";
   const known = STATUSES[/** @type {keyof typeof STATUSES} */ (response.status)];
   const found = said || known || `The server answered ${response.status}.`;
   return found[0].toUpperCase() + found.slice(1) + (/[.!?]$/.test(found) ? "" : ".");

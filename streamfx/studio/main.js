@@ -3,7 +3,7 @@
 import { Api } from "./api.js";
 import { Recording, snapshot } from "./capture.js";
 import { Compare } from "./compare.js";
-import { askSource, copy, links, showLinks, signIn, wireCopying } from "./dialogs.js";
+import { askSource, copy, FROM_OBS, links, showLinks, signIn, wireCopying } from "./dialogs.js";
 import { acceptFiles, readPicture } from "./drop.js";
 import { StudioError } from "./errors.js";
 import { Gallery } from "./gallery.js";
@@ -78,9 +78,7 @@ async function attempt(action) {
 /** @param {"idle" | "starting" | "live"} state */
 function show(state) {
   document.body.dataset.state = state;
-  for (const id of ["tools", "links-open"]) {
-    /** @type {HTMLButtonElement | HTMLFieldSetElement} */ ($(id)).disabled = state !== "live";
-  }
+  /** @type {HTMLFieldSetElement} */ ($("tools")).disabled = state !== "live";
   /** @type {HTMLFieldSetElement} */ ($("sources")).disabled = state !== "idle";
 }
 
@@ -106,7 +104,7 @@ async function start(choose) {
     const height = Number(/** @type {HTMLSelectElement} */ ($("height")).value);
     source.media?.getVideoTracks()[0].addEventListener("ended", () => stop());
     compare.show(source.media ?? null);
-    await open(ownId).start(source, height, gallery.control);
+    await open(ownId).start(source, height, () => gallery.control);
     show("live");
     $("stop").focus();
   } catch (error) {
@@ -160,6 +158,9 @@ async function update(of, stream) {
 
 async function listStreams() {
   const streams = await api.streams().catch(() => []);
+  const list = $("on-air-list");
+  if (streams.map(({ id }) => id).join() === list.dataset.shown) return streams;
+  list.dataset.shown = streams.map(({ id }) => id).join();
   const buttons = streams.map(({ id, source }) => {
     const button = document.createElement("button");
     button.textContent = id;
@@ -167,7 +168,7 @@ async function listStreams() {
     button.addEventListener("click", () => join(id));
     return button;
   });
-  $("on-air-list").replaceChildren(...buttons);
+  list.replaceChildren(...buttons);
   $("on-air").hidden = buttons.length === 0;
   return streams;
 }
@@ -257,7 +258,7 @@ on("record", record);
 on("sound", toggleSound);
 on("full", () => (document.fullscreenElement ? document.exitFullscreen() : $("stage").requestFullscreen()));
 on("copy", copyLink);
-on("links-open", () => session && showLinks(dialog("links"), session.id));
+on("links-open", () => showLinks(dialog("links"), session?.id ?? FROM_OBS));
 choosing("file-input", (file) => start(() => sources.file(file, withSound())));
 choosing("picture-input", take);
 acceptFiles($("veil"), (file) => attempt(() => take(file)));
@@ -266,6 +267,7 @@ for (const button of document.querySelectorAll("dialog [data-cancel]")) {
   button.addEventListener("click", () => button.closest("dialog")?.close("cancel"));
 }
 addEventListener("pagehide", () => session?.close());
+setInterval(() => document.body.dataset.state === "idle" && listStreams(), 5000);
 
 async function main() {
   info = await api.info();

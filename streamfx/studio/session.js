@@ -45,20 +45,29 @@ export class Session {
    * Put a source on the air and watch it.
    * @param {import("./sources.js").Source} source
    * @param {number} height the most lines to send
-   * @param {Control} control
+   * @param {() => Control} control what is chosen; asked again when the stream had to come back
    */
   async start(source, height, control) {
     this.#source = source;
     const { media, name } = source;
     if (media) {
-      const connect = () => publish(this.#api, this.id, media, height, this.#ice);
+      const connect = async () => {
+        const chosen = control();
+        const link = await publish(this.#api, this.id, media, height, this.#ice);
+        try {
+          await this.#api.change(this.id, chosen);
+        } catch (error) {
+          link.close();
+          throw error;
+        }
+        return link;
+      };
       // The first time a refusal is an answer; once on the air it is an interruption.
-      const first = await connect();
-      void this.#keep("publish", connect, first);
+      void this.#keep("publish", connect, await connect());
     } else if (name) {
       await this.#api.open({ id: this.id, source: name, loop: true });
+      await this.#api.change(this.id, control());
     }
-    await this.#api.change(this.id, control);
     this.watch();
   }
 
