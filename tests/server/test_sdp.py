@@ -138,7 +138,9 @@ def test_the_answer_to_a_viewer_names_the_level() -> None:
 
 
 def test_a_fragment() -> None:
-    body = f"a=ice-ufrag:EsAw\r\na=ice-pwd:P2uY\r\nm=audio 9 RTP/AVP 0\r\na=mid:0\r\n{CANDIDATE}\r\n"
+    body = (
+        f"a=ice-ufrag:EsAw\r\na=ice-pwd:P2uY\r\nm=audio 9 RTP/AVP 0\r\na=mid:0\r\n{CANDIDATE}\r\n"
+    )
     fragment = read_fragment(body.encode())
     (candidate,) = fragment.candidates
     assert fragment.username == "EsAw"
