@@ -30,8 +30,11 @@ from streamfx.training.recipes import Recipe
 
 BORDER = 16
 R1_EVERY = 16
-# Terms that grow in after the warm-up.
-LATE = {"adversarial", "temporal_adversarial", "content", "style"}
+# Terms that grow in after the warm-up. Steadiness is one: asked for from the start, it silences
+# the trunk, whose first marks are unsteady, and a tint is all that is ever learnt.
+LATE = {
+    "adversarial", "temporal_adversarial", "content", "style", "shift", "warp", "long_term",
+}  # fmt: skip
 
 
 @dataclass
