@@ -93,3 +93,49 @@ export class Recording {
     if (this.#recorder.state !== "inactive") this.#recorder.stop();
   }
 }
+
+/** A button that starts a recording and, pressed again, ends it. */
+export class RecordButton {
+  #button;
+  #label;
+  #name;
+  #note;
+  /** @type {Recording | undefined} */
+  #recording;
+
+  /**
+   * @param {HTMLElement} button with a <span> for the time
+   * @param {(text: string) => void} note
+   */
+  constructor(button, note) {
+    this.#button = button;
+    this.#label = /** @type {HTMLElement} */ (button.querySelector("span"));
+    this.#name = this.#label.textContent;
+    this.#note = note;
+  }
+
+  /** @param {MediaStream} media what to record */
+  press(media) {
+    if (this.#recording) this.stop();
+    else this.#record(media);
+  }
+
+  stop() {
+    this.#recording?.stop();
+  }
+
+  /** @param {MediaStream} media @throws {StudioError} the browser cannot record */
+  #record(media) {
+    this.#recording = new Recording(media, (seconds) => {
+      const rest = String(Math.floor(seconds % 60)).padStart(2, "0");
+      this.#label.textContent = `${Math.floor(seconds / 60)}:${rest}`;
+    });
+    this.#button.setAttribute("aria-pressed", "true");
+    void this.#recording.saved.then(({ name, full }) => {
+      this.#recording = undefined;
+      this.#button.setAttribute("aria-pressed", "false");
+      this.#label.textContent = this.#name;
+      this.#note(full ? `The recording was as long as it may be: ${name}` : `Saved ${name}`);
+    });
+  }
+}

@@ -81,7 +81,9 @@ const DEVICES = {
 export function deviceError(error, device) {
   const name = error instanceof DOMException ? error.name : "";
   const known = DEVICES[/** @type {keyof typeof DEVICES} */ (name)];
-  return new StudioError((known ?? "The {device} could not be started.").replace("{device}", device));
+  return new StudioError(
+    (known ?? "The {device} could not be started.").replace("{device}", device),
+  );
 }
 
 /** @param {unknown} error */

@@ -18,8 +18,7 @@ import { format, parse } from "./expression.js";
 export class Gallery {
   #parts;
   #hooks;
-  /** @type {Style[]} */
-  #styles = [];
+  #expression = ""; // in force; more than two styles may be mixed in it
 
   /**
    * @param {Parts} parts
@@ -48,7 +47,7 @@ export class Gallery {
     const { second, mix, strength, enabled } = this.#parts;
     const blend = { first: this.#chosen, second: second.value, mix: Number(mix.value) / 100 };
     return {
-      style: format(blend),
+      style: blend.first ? format(blend) : this.#expression,
       strength: Number(strength.value) / 100,
       enabled: enabled.checked,
     };
@@ -57,6 +56,7 @@ export class Gallery {
   /** @param {Control} control what is in force, shown without telling anybody */
   set control({ style, strength, enabled }) {
     const blend = parse(style);
+    this.#expression = style;
     for (const radio of this.#radios) radio.checked = radio.value === blend?.first;
     this.#parts.second.value = blend?.second ?? "";
     if (blend?.second) this.#parts.mix.value = String(Math.round(blend.mix * 100));
@@ -68,7 +68,6 @@ export class Gallery {
   /** @param {Style[]} styles */
   set styles(styles) {
     const { control } = this;
-    this.#styles = styles;
     this.#parts.cards.replaceChildren(...styles.map((style) => this.#card(style)));
     const options = styles.map((style) => new Option(style.title, style.name));
     this.#parts.second.replaceChildren(new Option("no other style", ""), ...options);
@@ -94,7 +93,7 @@ export class Gallery {
   /** @param {Partial<Control>} change */
   #changed(change) {
     this.#draw();
-    if (change.style !== "") this.#hooks.change(change);
+    this.#hooks.change(change);
   }
 
   /** What follows from the values: the sliders' readings, and whether there is a mix. */
@@ -103,7 +102,9 @@ export class Gallery {
     mix.disabled = !second.value;
     for (const range of [mix, strength]) {
       range.style.setProperty("--filled", `${range.value}%`);
-      const output = /** @type {HTMLOutputElement} */ (range.parentElement?.querySelector("output"));
+      const output = /** @type {HTMLOutputElement} */ (
+        range.parentElement?.querySelector("output")
+      );
       output.value = range.disabled ? "–" : `${range.value} %`;
     }
   }
@@ -130,10 +131,5 @@ export class Gallery {
     remove.setAttribute("aria-label", `Remove the style ${style.title}`);
     remove.addEventListener("click", () => this.#hooks.remove(style));
     return card;
-  }
-
-  /** @param {string} name */
-  title(name) {
-    return this.#styles.find((style) => style.name === name)?.title ?? name;
   }
 }

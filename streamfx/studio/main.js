@@ -1,22 +1,20 @@
 /** The studio: puts the parts of the page together. */
 
 import { Api } from "./api.js";
-import { Recording, snapshot } from "./capture.js";
+import { RecordButton, snapshot } from "./capture.js";
 import { Compare } from "./compare.js";
 import { askSource, copy, FROM_OBS, links, showLinks, signIn, wireCopying } from "./dialogs.js";
+import { $, dialog } from "./dom.js";
 import { acceptFiles, readPicture } from "./drop.js";
 import { StudioError } from "./errors.js";
 import { Gallery } from "./gallery.js";
+import { OnAir } from "./onair.js";
 import { latest } from "./retry.js";
-import { Session } from "./session.js";
+import { ownStream, Session } from "./session.js";
 import * as sources from "./sources.js";
 import { DelayMeter, Figures } from "./stats.js";
 import { Messages, Status } from "./status.js";
 import { KINDS, takeTokensFromAddress, token } from "./tokens.js";
-
-/** @template {HTMLElement} T @param {string} id @returns {T} */
-const $ = (id) => /** @type {T} */ (document.getElementById(id));
-const dialog = (/** @type {string} */ id) => /** @type {HTMLDialogElement} */ ($(id));
 
 takeTokensFromAddress();
 const ask = signIn(dialog("sign-in"));
@@ -26,15 +24,15 @@ const messages = new Messages($("messages"));
 const after = /** @type {HTMLVideoElement} */ ($("after"));
 const compare = new Compare($("stage"), $("split"), $("before"));
 const figures = new Figures($("figures"));
-const ownId = streamId();
+const onAir = new OnAir($("on-air"), $("on-air-list"), join);
+const recordButton = new RecordButton($("record"), (text) => messages.note(text));
+const ownId = ownStream();
 
 let meter = new DelayMeter();
 /** @type {import("./api.js").Info} */
 let info;
 /** @type {Session | undefined} */
 let session;
-/** @type {Recording | undefined} */
-let recording;
 
 const changes = latest(async (/** @type {Partial<import("./api.js").Control>} */ change) => {
   if (session) await api.change(session.id, change);
@@ -54,17 +52,6 @@ const gallery = new Gallery(
     thumbnail: (style) => api.thumbnail(style),
   },
 );
-
-/** The stream of this tab: named in the address, or a name that lasts as long as the tab. */
-function streamId() {
-  const named = new URLSearchParams(location.search).get("stream") ?? "";
-  if (/^[a-z0-9][a-z0-9-]{0,63}$/.test(named)) return named;
-  const kept = sessionStorage.getItem("streamfx.stream");
-  const digits = crypto.getRandomValues(new Uint32Array(1))[0].toString(36);
-  const id = kept ?? `studio-${digits}`;
-  sessionStorage.setItem("streamfx.stream", id);
-  return id;
-}
 
 /** @param {() => Promise<unknown>} action what a person asked for; a failure is told */
 async function attempt(action) {
@@ -102,9 +89,11 @@ async function start(choose) {
   try {
     const source = await choose();
     const height = Number(/** @type {HTMLSelectElement} */ ($("height")).value);
-    source.media?.getVideoTracks()[0].addEventListener("ended", () => stop());
+    const opened = open(ownId);
     compare.show(source.media ?? null);
-    await open(ownId).start(source, height, () => gallery.control);
+    const ending = () => session === opened && stop(); // unplugged, or no longer shared
+    source.media?.getVideoTracks()[0].addEventListener("ended", ending);
+    await opened.start(source, height, () => gallery.control);
     show("live");
     $("stop").focus();
   } catch (error) {
@@ -122,7 +111,7 @@ function join(id) {
 
 /** Back to the choice of sources. */
 function leave() {
-  recording?.stop();
+  recordButton.stop();
   session?.close();
   session = undefined;
   after.srcObject = null;
@@ -158,18 +147,7 @@ async function update(of, stream) {
 
 async function listStreams() {
   const streams = await api.streams().catch(() => []);
-  const list = $("on-air-list");
-  if (streams.map(({ id }) => id).join() === list.dataset.shown) return streams;
-  list.dataset.shown = streams.map(({ id }) => id).join();
-  const buttons = streams.map(({ id, source }) => {
-    const button = document.createElement("button");
-    button.textContent = id;
-    button.title = `Watch ${id} (${source})`;
-    button.addEventListener("click", () => join(id));
-    return button;
-  });
-  list.replaceChildren(...buttons);
-  $("on-air").hidden = buttons.length === 0;
+  onAir.show(streams);
   return streams;
 }
 
@@ -199,24 +177,6 @@ const withSound = () => /** @type {HTMLInputElement} */ ($("with-sound")).checke
 async function named() {
   const name = await askSource(dialog("named"));
   if (name) await start(async () => sources.served(name));
-}
-
-function record() {
-  if (recording) return recording.stop();
-  const button = $("record");
-  const label = /** @type {HTMLElement} */ (button.querySelector("span"));
-  const running = new Recording(session?.media ?? new MediaStream(), (seconds) => {
-    const rest = String(Math.floor(seconds % 60)).padStart(2, "0");
-    label.textContent = `${Math.floor(seconds / 60)}:${rest}`;
-  });
-  recording = running;
-  button.setAttribute("aria-pressed", "true");
-  void running.saved.then(({ name, full }) => {
-    recording = undefined;
-    button.setAttribute("aria-pressed", "false");
-    label.textContent = "Record";
-    messages.note(full ? `The recording was as long as it may be: ${name}` : `Saved ${name}`);
-  });
 }
 
 async function copyLink() {
@@ -254,9 +214,11 @@ on("named-open", named);
 on("add", () => $("picture-input").click());
 on("stop", stop);
 on("snapshot", async () => messages.note(`Saved ${await snapshot(after)}`));
-on("record", record);
+on("record", () => session && recordButton.press(session.media));
 on("sound", toggleSound);
-on("full", () => (document.fullscreenElement ? document.exitFullscreen() : $("stage").requestFullscreen()));
+on("full", () =>
+  document.fullscreenElement ? document.exitFullscreen() : $("stage").requestFullscreen(),
+);
 on("copy", copyLink);
 on("links-open", () => showLinks(dialog("links"), session?.id ?? FROM_OBS));
 choosing("file-input", (file) => start(() => sources.file(file, withSound())));

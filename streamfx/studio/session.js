@@ -133,3 +133,14 @@ export class Session {
     return { closed: read().catch(() => {}), close: () => {} };
   }
 }
+
+/** The stream of this tab: named in the address, or a name that lasts as long as the tab. */
+export function ownStream() {
+  const named = new URLSearchParams(location.search).get("stream") ?? "";
+  if (/^[a-z0-9][a-z0-9-]{0,63}$/.test(named)) return named;
+  const kept = sessionStorage.getItem("streamfx.stream");
+  const digits = crypto.getRandomValues(new Uint32Array(1))[0].toString(36);
+  const id = kept ?? `studio-${digits}`;
+  sessionStorage.setItem("streamfx.stream", id);
+  return id;
+}

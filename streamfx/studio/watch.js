@@ -2,13 +2,11 @@
 
 import { Api } from "./api.js";
 import { signIn } from "./dialogs.js";
+import { $, dialog } from "./dom.js";
 import { keep } from "./retry.js";
 import { Status } from "./status.js";
 import { takeTokensFromAddress } from "./tokens.js";
 import { watch } from "./whep.js";
-
-/** @template {HTMLElement} T @param {string} id @returns {T} */
-const $ = (id) => /** @type {T} */ (document.getElementById(id));
 
 takeTokensFromAddress();
 const id = location.pathname.split("/").filter(Boolean).pop() ?? "";
@@ -19,8 +17,7 @@ $("name").textContent = id;
 
 const video = /** @type {HTMLVideoElement} */ ($("video"));
 const status = new Status($("status"), "Connecting");
-const dialog = /** @type {HTMLDialogElement} */ ($("sign-in"));
-const api = new Api(clean ? async () => false : signIn(dialog));
+const api = new Api(clean ? async () => false : signIn(dialog("sign-in")));
 const media = new MediaStream();
 video.srcObject = media;
 
