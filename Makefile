@@ -1,9 +1,10 @@
-# `make run` restyles a video, `make test` runs the tests; both set up what they need.
+# `make run` restyles a live scene in the studio, or a video (IN=my.mp4); `make test` runs the
+# tests. Both set up what they need.
 
 PYTHON ?= python3
 VENV ?= .venv
 STYLE ?= great-wave
-OUT ?= output/$(if $(IN),$(notdir $(basename $(IN)))-$(STYLE)$(suffix $(IN)),demo-$(STYLE).mp4)
+OUT ?= output/$(notdir $(basename $(IN)))-$(STYLE)$(suffix $(IN))
 
 # Types and tests are checked against the installed package, so nothing here may put this folder,
 # whose layout is not that of the package, on Python's path.
@@ -14,14 +15,13 @@ TORCH ?= torch==2.13.0
 .PHONY: run test test-all lint types clean
 
 run: $(VENV)/.runtime
-	@mkdir -p output
 ifdef IN
+	@mkdir -p output
 	$(BIN)/streamfx process "$(IN)" -o "$(OUT)" --style "$(STYLE)" --overwrite
-else
-	$(BIN)/streamfx demo -o output/demo.mp4 --overwrite
-	$(BIN)/streamfx process output/demo.mp4 -o "$(OUT)" --style "$(STYLE)" --overwrite
-endif
 	@echo "watch it: $(OUT)"
+else
+	$(BIN)/streamfx serve --source demo: --style "$(STYLE)" --open
+endif
 
 test: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -113,7 +113,8 @@ async def _run(server: Server, config: ServerConfig, open_browser: bool) -> None
     await server.start()
     _say_where(server, config)
     if open_browser:
-        await asyncio.to_thread(webbrowser.open, server.url + "/")
+        joined = f"?stream={config.source_stream}" if config.source_stream else ""
+        await asyncio.to_thread(webbrowser.open, f"{server.url}/{joined}")
     await stop.wait()
     print("stopping", flush=True)
     try:

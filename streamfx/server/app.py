@@ -21,7 +21,7 @@ from streamfx.server.events import FEED, Feed
 from streamfx.server.hub import HUB, Busy, Hub, Taken
 from streamfx.server.logs import without_secret
 from streamfx.server.metrics import METRICS, Metrics
-from streamfx.server.sources import DEMO, Forbidden, trusted
+from streamfx.server.sources import Forbidden, trusted
 
 log = logging.getLogger(__name__)
 
@@ -59,8 +59,7 @@ async def _live(app: web.Application) -> AsyncIterator[None]:
     feed = asyncio.create_task(app[FEED].run())
     config = app[CONFIG]
     if config.source is not None:
-        name = "demo" if config.source == DEMO else "live"
-        app[HUB].start(trusted(config.source), name=name, loop=config.loop)
+        app[HUB].start(trusted(config.source), name=config.source_stream, loop=config.loop)
     yield
     feed.cancel()
     with contextlib.suppress(asyncio.CancelledError):

@@ -34,6 +34,7 @@ from streamfx.errors import InputError
 from streamfx.live.settings import LiveSettings
 
 DEFAULT_FILE = Path("streamfx.toml")
+DEMO = "demo:"  # the source that names the program's own scene
 
 Origin = Annotated[str, StringConstraints(pattern=r"^https?://[^/\s]+$", to_lower=True)]
 HostName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.:_-]+$", to_lower=True)]
@@ -161,6 +162,13 @@ class ServerConfig(_Part):
     source: str | None = None
     loop: bool = False
     live: LiveSettings = LiveSettings()
+
+    @property
+    def source_stream(self) -> str | None:
+        """The name of the configured source's stream, None where there is no source."""
+        if self.source is None:
+            return None
+        return "demo" if self.source == DEMO else "live"
 
     @property
     def is_loopback(self) -> bool:

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
 from streamfx.errors import InputError, StreamFXError
+from streamfx.server.config import DEMO
 
 if TYPE_CHECKING:
     from streamfx.live.stream import LiveStream
     from streamfx.server.config import ServerConfig
 
-DEMO = "demo:"
 LONGEST = 2000  # characters
 
 # What FFmpeg may use for each protocol: a redirect or a playlist leads nowhere else.
