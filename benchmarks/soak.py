@@ -12,9 +12,9 @@ import argparse
 import asyncio
 import contextlib
 import json
-import os
 import random
 import time
+from pathlib import Path
 from typing import Any
 
 from aiohttp import ClientSession
@@ -84,8 +84,8 @@ async def styler(http: ClientSession, address: str, chance: random.Random) -> No
 def state(pid: int) -> dict[str, Any]:
     return {
         "MiB": memory(pid) >> 20,
-        "threads": len(os.listdir(f"/proc/{pid}/task")),
-        "files": len(os.listdir(f"/proc/{pid}/fd")),
+        "threads": len(list(Path(f"/proc/{pid}/task").iterdir())),
+        "files": len(list(Path(f"/proc/{pid}/fd").iterdir())),
         "cpu s": round(processor_seconds(pid), 1),
     }
 

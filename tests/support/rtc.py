@@ -160,8 +160,7 @@ async def _answered(
         if response.status != 201:
             await connection.close()
         assert response.status == 201, (response.status, text)
-        client = Client(connection, response.headers["Location"], text, response.headers["ETag"])
-    return client
+        return Client(connection, response.headers["Location"], text, response.headers["ETag"])
 
 
 async def publish(
