@@ -26,7 +26,7 @@ from streamfx.server.sdp import Direction
 
 SILENT_SECONDS = 3.0
 GONE_SECONDS = 10.0  # aioice itself notices after 30 s
-DEAF_SECONDS = 20.0  # without a receiver report; browsers send one at least every 5 s
+DEAF_SECONDS = 12.0  # without a receiver report; browsers send one at least every 5 s
 CLOSE_SECONDS = 5.0
 _LOOK_EVERY = 0.25
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
+import threading
 import time
 from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
@@ -232,5 +233,26 @@ def test_the_wall_clock_is_set(
             assert all(0 < b - a < 3 for a, b in itertools.pairwise(times))
             for client in (viewer, publisher):
                 await client.connection.close()
+
+    run(test())
+
+
+def test_peers_that_come_and_go_leave_nothing(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with serving(tmp_path) as server:
+            publisher = await publish(server)
+            await until(lambda: publisher.connection.connectionState == "connected", "connecting")
+            threads, tasks = threading.active_count(), len(asyncio.all_tasks())
+            for n in range(8):
+                guest = await publish(server, f"guest-{n % 2}")
+                viewers = [await watch(server, codecs=(codec,)) for codec in ("h264", "vp8")]
+                await until(lambda: all(len(v.pictures) > 1 for v in viewers), "pictures")  # noqa: B023
+                for client in (*viewers, guest):
+                    await client.connection.close()
+                await server.app[HUB].close(f"guest-{n % 2}")
+            await until(lambda: len(sessions(server.app)) == 1, "the guests' end")
+            await until(lambda: threading.active_count() <= threads, "the threads' end")
+            await until(lambda: len(asyncio.all_tasks()) <= tasks, "the tasks' end")
+            await publisher.connection.close()
 
     run(test())

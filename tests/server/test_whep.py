@@ -124,6 +124,7 @@ def test_a_stream_that_is_not_on_the_air_and_a_full_server(tmp_path: Path) -> No
             async with server.http.post(url, data=OFFER_VIEWER, headers=SDP) as response:
                 assert response.status == 401
             viewer = await watch(server, token="watch-it")
+            await until(lambda: viewer.connection.connectionState == "connected", "connecting")
             async with server.http.post(url, data=OFFER_VIEWER, headers=headers) as response:
                 assert response.status == 503
                 assert "Retry-After" in response.headers
@@ -149,7 +150,7 @@ def test_a_stream_that_is_not_on_the_air_and_a_full_server(tmp_path: Path) -> No
         ("publish", "connected", 30, None, "gone"),
         ("publish", "closed", 1, 0.1, "gone"),
         ("watch", "connected", 1000, None, "well"),
-        ("watch", "connected", 1000, 15, "well"),
+        ("watch", "connected", 1000, 8, "well"),
         ("watch", "connected", 1000, 21, "gone"),
     ],
 )
