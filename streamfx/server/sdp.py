@@ -120,14 +120,16 @@ def read_offer(body: bytes, direction: Direction) -> Offer:
     """Check an offer and make it ready for aiortc.
 
     End-of-candidates goes: what a client can be reached by may come later by PATCH, or be
-    learned from its checks, and the session's time-out bounds the wait. H.264 of any profile is
+    learned from its checks, and the session's time-out bounds the wait. Names of the local
+    network (mDNS) go as well: to look for one takes a second, and who is that near can reach
+    us. H.264 of any profile is
     taken from a publisher, for the decoder knows them all, while aiortc knows only baseline.
 
     Raises:
         InputError: it is not an offer, or lacks what WebRTC asks for.
         NothingFits: there is no picture in it, or none in a codec that is spoken here.
     """
-    lines = [line for line in _lines(decode(body)) if line != "a=end-of-candidates"]
+    lines = [line for line in _lines(decode(body)) if not _is_needless(line)]
     profiles: dict[int, str] = {}
     if direction == "publish":
         lines = list(_as_baseline(lines, profiles))
@@ -155,6 +157,12 @@ def read_offer(body: bytes, direction: Direction) -> Offer:
         raise NothingFits(f"sound must be Opus, the offer has {_named(audio)}")
     kinds = tuple(media.kind for media in session.media)
     return Offer(text, kinds, audio is not None, _codec(video), profiles)
+
+
+def _is_needless(line: str) -> bool:
+    words = line.split()
+    is_candidate = line.startswith("a=candidate:") and len(words) > 4
+    return line == "a=end-of-candidates" or (is_candidate and words[4].lower().endswith(".local"))
 
 
 def _as_baseline(lines: list[str], profiles: dict[int, str]) -> Iterator[str]:
@@ -264,7 +272,7 @@ def read_fragment(body: bytes) -> Fragment:
             mid = None
         elif line.startswith("a=mid:"):
             mid = line.partition(":")[2]
-        elif line.startswith("a=candidate:"):
+        elif line.startswith("a=candidate:") and not _is_needless(line):
             try:
                 candidate = candidate_from_sdp(line.partition(":")[2])
             except PARSE_ERRORS as error:

@@ -25,8 +25,8 @@ FLAGS = [
     "--use-fake-device-for-media-stream=fps=30",
     "--autoplay-policy=no-user-gesture-required",
     "--allow-loopback-in-peer-connection",
-    "--disable-features=WebRtcHideLocalIpsWithMdns",
 ]
+PLAIN_ADDRESSES = "--disable-features=WebRtcHideLocalIpsWithMdns"
 
 SCRIPT = """
 window.exchange = async (pc, path, mime) => {
@@ -74,15 +74,22 @@ window.stats = async (pc, type, kind) => {
 
 
 @pytest.mark.parametrize(
-    ("sends", "sees"), [("video/VP8", "video/H264"), ("video/H264", "video/VP8")]
+    ("sends", "sees", "flags"),
+    [
+        ("video/VP8", "video/H264", [*FLAGS, PLAIN_ADDRESSES]),
+        ("video/H264", "video/VP8", FLAGS),  # its addresses are hidden behind mDNS names
+    ],
+    ids=["VP8-H264", "H264-VP8"],
 )
-def test_chromium_publishes_and_watches(tmp_path: Path, sends: str, sees: str) -> None:
+def test_chromium_publishes_and_watches(
+    tmp_path: Path, sends: str, sees: str, flags: list[str]
+) -> None:
     chromium = require("chromium")
     playwright = pytest.importorskip("playwright.async_api")
 
     async def test() -> None:
         async with serving(tmp_path) as server, playwright.async_playwright() as browsers:
-            browser = await browsers.chromium.launch(executable_path=chromium, args=FLAGS)
+            browser = await browsers.chromium.launch(executable_path=chromium, args=flags)
             context = await browser.new_context(permissions=["camera", "microphone"])
             page = await context.new_page()
             await page.goto(f"{server.url}/healthz")

@@ -39,6 +39,16 @@ def test_the_end_of_candidates_is_left_out_for_more_may_come() -> None:
     assert "end-of-candidates" not in read_offer(OFFER_OBS.encode(), "publish").text
 
 
+def test_names_of_the_local_network_are_left_out() -> None:
+    name = CANDIDATE.replace("192.0.2.9", "0d7b6a4e-1111-2222-3333-444455556666.local")
+    offer = OFFER_OBS.replace("a=mid:1", f"a=mid:1\r\n{name}\r\n{CANDIDATE}")
+    text = read_offer(offer.encode(), "publish").text
+    assert ".local" not in text
+    assert CANDIDATE in text
+    fragment = read_fragment(f"a=ice-ufrag:x\r\na=mid:1\r\n{name}\r\n{CANDIDATE}".encode())
+    assert [candidate.ip for candidate in fragment.candidates] == ["192.0.2.9"]
+
+
 def test_lines_may_end_in_any_way() -> None:
     text = read_offer(OFFER_OBS.replace("\r\n", "\n").encode(), "publish").text
     assert text == read_offer(OFFER_OBS.encode(), "publish").text
