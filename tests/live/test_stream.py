@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import gc
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 import graphs
 import packs
+from process_memory import resident
 from streamfx.engines.errors import EngineError
 from streamfx.errors import InputError
 from streamfx.frames import Color, Frame
@@ -445,16 +444,11 @@ def test_many_streams_leave_nothing_behind(shelf: StyleShelf) -> None:
         assert late.closed
         stream.push(grey(1), time.monotonic())
 
-    def memory() -> int:
-        gc.collect()
-        status = Path("/proc/self/status").read_text()
-        return next(int(line.split()[1]) for line in status.splitlines() if "VmRSS" in line)
-
     for _ in range(3):
         once()
-    threads, before = threading.active_count(), memory()
+    threads, before = threading.active_count(), resident()
     for _ in range(8):
         once()
     assert threading.active_count() == threads
     # A forgotten stream would keep an engine, three encoders and 320x240 pictures: 5 MB each.
-    assert memory() - before < 20_000
+    assert resident() - before < 20_000

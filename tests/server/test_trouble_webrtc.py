@@ -13,7 +13,9 @@ from typing import Any
 
 import aiortc.clock
 import pytest
+from aiortc import RTCPeerConnection
 
+from process_memory import resident
 from rtc import SDP, Pictures, Tone, publish, serving, until, vanish, watch
 from sdps import OFFER_OBS, OFFER_VIEWER
 from streamfx.server import sessions as session_times
@@ -237,22 +239,78 @@ def test_the_wall_clock_is_set(
     run(test())
 
 
-def test_peers_that_come_and_go_leave_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("rounds", [6, pytest.param(25, marks=pytest.mark.slow)])
+def test_peers_that_come_and_go_leave_nothing(tmp_path: Path, rounds: int) -> None:
+    """A publisher and a viewer of each codec come and go in every round."""
+
     async def test() -> None:
         async with serving(tmp_path) as server:
             publisher = await publish(server)
             await until(lambda: publisher.connection.connectionState == "connected", "connecting")
-            threads, tasks = threading.active_count(), len(asyncio.all_tasks())
-            for n in range(8):
+            threads, tasks = _threads(), len(asyncio.all_tasks())
+            memory = []
+            for n in range(rounds):
                 guest = await publish(server, f"guest-{n % 2}")
                 viewers = [await watch(server, codecs=(codec,)) for codec in ("h264", "vp8")]
                 await until(lambda: all(len(v.pictures) > 1 for v in viewers), "pictures")  # noqa: B023
                 for client in (*viewers, guest):
                     await client.connection.close()
                 await server.app[HUB].close(f"guest-{n % 2}")
+                memory.append(resident())
             await until(lambda: len(sessions(server.app)) == 1, "the guests' end")
-            await until(lambda: threading.active_count() <= threads, "the threads' end")
+            await until(lambda: _threads() <= threads, "the threads' end")
             await until(lambda: len(asyncio.all_tasks()) <= tasks, "the tasks' end")
+            half = rounds // 2
+            assert min(memory[half:]) - max(memory[:half]) < 20_000
             await publisher.connection.close()
 
     run(test())
+
+
+def _threads() -> int:
+    """Threads, but for the event loop's own pool, which grows to its bound and stays."""
+    return sum(not thread.name.startswith("asyncio_") for thread in threading.enumerate())
+
+
+def test_five_percent_of_the_packets_are_lost(tmp_path: Path) -> None:
+    """On both ways, in both directions: retransmissions and key frames mend the picture."""
+
+    async def test() -> None:
+        async with serving(tmp_path) as server:
+            publisher = await publish(server)
+            viewer = await watch(server)
+            await until(lambda: len(viewer.pictures) > 5, "pictures")
+            lost = [_lose(client.connection, 0.05) for client in (publisher, viewer)]
+            stream = server.app[HUB].get("live")
+            assert stream is not None
+            taken, seen = stream.stats().frames_in, len(viewer.pictures)
+            await until(lambda: stream.stats().frames_in > taken + 150, "frames in")
+            await until(lambda: len(viewer.pictures) > seen + 100, "pictures")
+            assert all(count[0] > 5 for count in lost)
+            assert stream.stats().state == "live"
+            for client in (viewer, publisher):
+                await client.connection.close()
+
+    run(test())
+
+
+def _lose(connection: RTCPeerConnection, share: float) -> list[int]:
+    """Lose that share of the packets that a peer sends and gets from now on; how many it was."""
+    transport = connection.getTransceivers()[0].receiver.transport
+    send, take = transport._send_rtp, transport._handle_rtp_data
+    dice, lost = random.Random(5), [0]
+
+    async def sometimes_send(data: bytes) -> None:
+        if dice.random() < share:
+            lost[0] += 1
+        else:
+            await send(data)
+
+    async def sometimes_take(data: bytes, arrival_time_ms: int) -> None:
+        if dice.random() < share:
+            lost[0] += 1
+        else:
+            await take(data, arrival_time_ms=arrival_time_ms)
+
+    vars(transport).update(_send_rtp=sometimes_send, _handle_rtp_data=sometimes_take)
+    return lost
