@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 from collections import OrderedDict
 from collections.abc import Mapping
 from functools import cache
@@ -22,6 +23,7 @@ from streamfx.engines.base import (
 )
 from streamfx.engines.errors import EngineError
 
+_CONVERTER = "openvino.tools.ovc"
 _DEVICE = "CPU"
 # Arrays whose wrappers are kept: two frames' planes and states, style, strength, motion.
 _WRAPPERS = 24
@@ -35,7 +37,7 @@ class OpenVINOBackend:
 
     def probe(self) -> Available | Unavailable:
         try:
-            import openvino  # noqa: F401
+            _openvino()
         except ImportError as error:
             return Unavailable(
                 f"openvino cannot be imported ({cause(error)})", "pip install openvino"
@@ -128,8 +130,7 @@ class OpenVINOEngine:
         self._wrappers.clear()
 
     def _wrapper(self, array: Array) -> Any:
-        import openvino
-
+        openvino = _openvino()
         if not array.flags.writeable:
             return openvino.Tensor(array)  # OpenVINO shares writable memory only: this copies
         key = id(array)
@@ -142,22 +143,38 @@ class OpenVINOEngine:
         return self._wrappers[key][1]
 
 
+def _openvino() -> Any:
+    """The module openvino, without its model converter.
+
+    The converter is imported with it, and starts a telemetry client that reports to its maker
+    without asking. Nobody here needs either.
+
+    Raises:
+        ImportError: it is not installed.
+    """
+    missing = "openvino" not in sys.modules and _CONVERTER not in sys.modules
+    if missing:
+        sys.modules[_CONVERTER] = None  # type: ignore[assignment]  # means: cannot be imported
+    try:
+        import openvino
+    finally:
+        if missing:
+            del sys.modules[_CONVERTER]
+    return openvino
+
+
 @cache
 def _core() -> Any:
-    import openvino
-
-    return openvino.Core()
+    return _openvino().Core()
 
 
 def _version() -> str:
-    import openvino
-
+    openvino = _openvino()
     return str(openvino.__version__).partition("-")[0]
 
 
 def _compile(graph: bytes, precision: str, threads: int) -> Any:
-    import openvino
-
+    openvino = _openvino()
     element = {"bf16": openvino.Type.bf16, "fp32": openvino.Type.f32}[precision]
     config = {
         "INFERENCE_PRECISION_HINT": element,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import subprocess
 import sys
 from collections.abc import Iterator
 
@@ -276,3 +277,13 @@ def test_broken_graphs(kind: str, message: str, backend: str) -> None:
 def test_garbage_is_an_engine_error(garbage: bytes) -> None:
     with pytest.raises(engines.EngineError):
         engines.load(garbage, SIZE)
+
+
+def test_nothing_reports_to_anybody() -> None:
+    """OpenVINO's model converter brings a telemetry client that does not ask."""
+    code = (
+        "import sys; from streamfx import engines; engines.choose('openvino').probe();"
+        "print('openvino' in sys.modules, 'openvino_telemetry' in sys.modules)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.split() == ["True", "False"], found.stderr
