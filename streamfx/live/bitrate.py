@@ -4,7 +4,8 @@ The policy. A viewer whose report falls below half of the lower quartile of all 
 the half-size rung; it comes back above 0.6 of it. The full picture gets the lower quartile of
 the reports of those that stay, so that one bad line spoils nobody's picture; the half-size one
 gets the lower quartile of its own viewers' reports, and at most half of the full rate. Both are
-clamped to the configured range. Viewers that have not reported stay where they are.
+clamped to the configured range, and of a report counts no more than its upper end. Viewers that
+have not reported stay where they are.
 """
 
 from __future__ import annotations
@@ -53,6 +54,9 @@ def decide(reports: Mapping[Key, int], on_half: Set[Key], limits: Range) -> Rate
     """
     if not reports:
         return Rates(limits.start, limits.clamp(limits.start / 2), frozenset(on_half))
+    # What exceeds the most that is sent tells nobody apart, and from the half-size rung no
+    # estimate could follow it.
+    reports = {viewer: min(rate, limits.most) for viewer, rate in reports.items()}
     quartile = _lower_quartile(list(reports.values()))
     small = {
         viewer

@@ -51,6 +51,7 @@ class Viewer:
         self._sounds: deque[Packet] = deque()
         # The rung whose packets follow the last one given; None: only a key frame can follow.
         self._serving: Rung | None = None
+        self._lost = False  # pictures, and nothing was taken since
 
     def next_video(self) -> Packet | None:
         """The next picture, None if none waits.
@@ -59,7 +60,12 @@ class Viewer:
         The first one is a key frame, and so is the first one after a loss.
         """
         with self._lock:
-            return self._pictures.popleft() if self._pictures else None
+            if self._pictures:
+                return self._pictures.popleft()
+            lost, self._lost = self._lost, False
+        if lost:
+            self._ask(Target(self.codec, self.rung))
+        return None
 
     def next_audio(self) -> Packet | None:
         """The next 20 ms of Opus, None if none waits; pts in 1/48000 s of the same clock."""
@@ -97,17 +103,17 @@ class Viewer:
         """Take this viewer's packet out of those of one frame."""
         with self._lock:
             packet = self._choose(packets)
-            overflows = packet is not None and len(self._pictures) >= MOST_PICTURES
-            if overflows:
+            if packet is None:
+                return
+            if len(self._pictures) < MOST_PICTURES:
+                self._pictures.append(packet)
+            else:
                 self.dropped += len(self._pictures) + 1
                 self._pictures.clear()
-                self._serving = None
-            elif packet is not None:
-                self._pictures.append(packet)
-        if overflows:
-            self._ask(Target(self.codec, self.rung))
-        elif packet is not None:
-            self._call()
+                # A key frame is asked for when the viewer takes again: one that takes nothing
+                # would cost the others a key frame a second.
+                self._serving, self._lost = None, True
+        self._call()
 
     def offer_sound(self, packet: Packet) -> None:
         """Take a packet of sound."""
@@ -128,7 +134,7 @@ class Viewer:
         if self._serving == self.rung:
             return wanted
         if wanted is not None and wanted.is_keyframe:
-            self._serving = self.rung
+            self._serving, self._lost = self.rung, False
             return wanted
         if self._serving is None:
             return None

@@ -193,6 +193,10 @@ def test_a_viewer_does_not_swing_between_the_sizes() -> None:
     assert decide(reports(1_100_000), {"x"}, LIMITS).on_half == {"x"}
     # What an estimator can reach on half of the rate: 1.5 times that.
     assert decide(reports(1_500_000), {"x"}, LIMITS).on_half == set()
+    # Estimates above the most that is sent are no reason to stay on half of it.
+    fast = dict.fromkeys("abcd", 10 * LIMITS.most)
+    reach = int(1.5 * LIMITS.most / 2)
+    assert decide({**fast, "x": reach}, {"x"}, LIMITS).on_half == set()
 
 
 @given(

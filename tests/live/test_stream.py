@@ -389,6 +389,10 @@ def test_a_slow_viewer_slows_nobody(make: Make) -> None:
     quick = Watcher(stream)
     with camera(stream, lambda index: grey(40 + index % 100)):
         quick.wait(lambda: slow.dropped > 0)
+        before = stream.stats().key_frames
+        quick.wait_pictures(15)
+        assert stream.stats().key_frames == before, "who takes nothing gets no key frames"
+        assert slow.next_video() is None
         quick.wait_pictures(5)
         taken = list(iter(slow.next_video, None))
         assert 0 < len(taken) <= MOST_PICTURES
