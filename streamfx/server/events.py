@@ -83,6 +83,8 @@ class Feed:
             self._hub.changed.set()
             await self._write(response, only)
         except (ConnectionError, TimeoutError):
+            if request.transport is not None:  # or the end of the response would wait as well
+                request.transport.abort()
             log.info("listener gone", extra={"listeners": self.listeners - 1})
         finally:
             self.listeners -= 1

@@ -165,8 +165,9 @@ class Hub:
             await asyncio.wait(self._closing)
 
     def _add(self, name: str, origin: str, **settings: object) -> Entry:
-        self._make_room()
         live = self._config.live.model_copy(update=settings)
+        self.shelf.resolve(live.style)  # or room would be made for what cannot be
+        self._make_room()
         entry = Entry(LiveStream(name, self.shelf, live, self._observer), origin)
         self._entries[name] = entry
         log.info("stream opened", extra={"stream": name, "source": origin})

@@ -131,9 +131,11 @@ class Peer:
         """End the connection; the other side is told (RTCP BYE, DTLS close). Idempotent."""
         if self._closing is None:
             self._closing = asyncio.ensure_future(self._connection.close())
-        # aiortc can't bear that a wait for its end is cancelled.
-        await asyncio.shield(self._closing)
-        self.ended.set()
+        try:
+            # aiortc can't bear that a wait for its end is cancelled.
+            await asyncio.shield(self._closing)
+        finally:
+            self.ended.set()
 
     async def _negotiate(self, offer: Offer, prepare: Callable[[], None]) -> str:
         """Our description; `prepare` is called when the codecs are settled.
@@ -276,9 +278,11 @@ class Watcher(Peer):
         return answer_viewer(await self._negotiate(offer, self._check), level)
 
     async def close(self) -> None:
-        await super().close()
-        if self._packets is not None:
-            self._packets.close()
+        try:
+            await super().close()
+        finally:  # however long the other side takes: the stream must not go on serving it
+            if self._packets is not None:
+                self._packets.close()
 
     def _check(self) -> None:
         for transceiver in self._connection.getTransceivers():

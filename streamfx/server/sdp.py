@@ -34,7 +34,7 @@ _ASKED = {"H264": _START, "VP8": _START, "OPUS": "stereo=1"}  # of publishers
 _PUBLISHES = ("sendonly", "sendrecv")
 _WATCHES = ("recvonly", "sendrecv")
 _PROFILE = re.compile(r"(?<=profile-level-id=)[0-9a-fA-F]{6}")
-_FMTP = re.compile(r"a=fmtp:(\d+) (.+)")
+_FMTP = re.compile(r"a=fmtp:(\d{1,3}) (.+)")  # a payload type has 7 bits
 _RTPMAP = re.compile(r"a=rtpmap:(\d+) ([^/]+)/")
 # What aiortc's parser raises on text that is no session description.
 PARSE_ERRORS = (
@@ -122,8 +122,8 @@ def read_offer(body: bytes, direction: Direction) -> Offer:
     End-of-candidates goes: what a client can be reached by may come later by PATCH, or be
     learned from its checks, and the session's time-out bounds the wait. Names of the local
     network (mDNS) go as well: to look for one takes a second, and who is that near can reach
-    us. H.264 of any profile is
-    taken from a publisher, for the decoder knows them all, while aiortc knows only baseline.
+    us. H.264 of any profile is taken from a publisher, for the decoder knows them all, while
+    aiortc knows only baseline.
 
     Raises:
         InputError: it is not an offer, or lacks what WebRTC asks for.

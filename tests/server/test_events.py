@@ -133,6 +133,22 @@ def test_listeners_are_bounded_and_leave_room_when_they_go(server: Running) -> N
         pass
 
 
+def test_a_listener_that_takes_nothing_is_dropped_with_its_connection(
+    pack: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "_STALLED", 0.1)
+    monkeypatch.setattr(events, "_event", lambda kind, data: b"x" * (8 << 20))
+    with running(config_of(pack, source="demo:")) as server:
+        connection = server.connect()
+        connection.request("GET", "/api/events")
+        eventually(lambda: server.server.app[FEED].listeners == 1)
+        eventually(lambda: server.server.app[FEED].listeners == 0)
+        # What the system holds for it comes to an end, and no end of a response is among it.
+        with pytest.raises((ConnectionError, http.client.IncompleteRead)):
+            connection.getresponse().read()
+        connection.close()
+
+
 def test_listeners_are_told_when_the_server_ends(pack: Path) -> None:
     with running(config_of(pack, source="demo:")) as server:
         connection = server.connect()

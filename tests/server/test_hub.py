@@ -120,8 +120,13 @@ def test_a_style_that_cannot_be_used_leaves_nothing(pack: Path) -> None:
         with pytest.raises(InputError, match="nothing-such"):
             hub.start(trusted("demo:"), style="nothing-such")
         assert hub.entries() == []
+        waiting = hub.open("one")
+        hub.publisher_left("one")
+        with pytest.raises(InputError):
+            hub.start(trusted("demo:"), style="nothing-such")
+        assert hub.get("one") is waiting, "it need not have given way"
 
-    in_hub(pack, body)
+    in_hub(pack, body, max_streams=1)
 
 
 def test_a_file_plays_and_its_stream_ends_with_it(pack: Path, tmp_path: Path) -> None:

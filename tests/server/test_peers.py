@@ -12,7 +12,8 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from aiortc import MediaStreamTrack, RTCSessionDescription
+from aiortc import MediaStreamTrack, RTCPeerConnection, RTCSessionDescription
+from aiortc.mediastreams import MediaStreamError
 
 from rtc import Pictures, Tone, offer_of, peer_connection, publish, serving, until
 from streamfx.frames import Frame
@@ -20,6 +21,7 @@ from streamfx.live.encoders import VideoEncoder
 from streamfx.server.aiortc_internals import Decoded, ReceiverTap
 from streamfx.server.peers import Watcher
 from streamfx.server.rtp_clock import SourceClock
+from streamfx.server.sessions import close_peer
 from streamfx.server.tracks import is_of
 
 
@@ -157,12 +159,16 @@ class WrongPackets:
         self.closed = True
 
 
+class Broadcast:
+    def __init__(self, packets: WrongPackets) -> None:
+        self._packets = packets
+
+    def subscribe(self, codec: str, wake: object) -> WrongPackets:
+        return self._packets
+
+
 def test_a_packet_of_another_codec_ends_the_session(caplog: pytest.LogCaptureFixture) -> None:
     packets = WrongPackets()
-
-    class Wrong:
-        def subscribe(self, codec: str, wake: object) -> WrongPackets:
-            return packets
 
     async def test() -> None:
         from streamfx.server.sdp import read_offer
@@ -170,7 +176,7 @@ def test_a_packet_of_another_codec_ends_the_session(caplog: pytest.LogCaptureFix
         viewer = peer_connection()
         viewer.addTransceiver("video", "recvonly")
         offer = read_offer((await offer_of(viewer)).encode(), "watch")
-        watcher = Watcher("127.0.0.1", Wrong())
+        watcher = Watcher("127.0.0.1", Broadcast(packets))
         answer = await watcher.answer(offer, 31)
         await viewer.setRemoteDescription(RTCSessionDescription(answer, "answer"))
         await asyncio.wait_for(watcher.ended.wait(), 20)
@@ -180,3 +186,28 @@ def test_a_packet_of_another_codec_ends_the_session(caplog: pytest.LogCaptureFix
     asyncio.run(test())
     assert packets.closed
     assert "is not h264" in caplog.text
+
+
+def test_a_connection_that_does_not_close_leaves_no_viewer_behind(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def never(_: RTCPeerConnection) -> None:
+        await asyncio.Event().wait()
+
+    async def broken(_: RTCPeerConnection) -> None:
+        raise RuntimeError("broken")
+
+    async def test() -> None:
+        for close, said in ((never, "in time"), (broken, "cleanly")):
+            packets = WrongPackets()
+            watcher = Watcher("127.0.0.1", Broadcast(packets))
+            with pytest.raises(MediaStreamError):
+                watcher._next("video")  # as when the connection stands
+            monkeypatch.setattr(RTCPeerConnection, "close", close)
+            await close_peer(watcher)
+            assert packets.closed
+            assert watcher.ended.is_set()
+            assert said in caplog.text
+
+    monkeypatch.setattr("streamfx.server.sessions.CLOSE_SECONDS", 0.05)
+    asyncio.run(test())

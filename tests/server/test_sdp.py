@@ -94,6 +94,7 @@ def test_a_viewer_gets_h264_or_else_vp8(before: str, after: str, codec: str) -> 
         (replaced(OFFER_OBS, "a=sendonly", None), "sendonly, recvonly"),
         (replaced(OFFER_OBS, "m=video", "m=video x UDP/TLS/RTP/SAVPF 96"), "cannot be read"),
         (replaced(OFFER_OBS, "a=rtpmap:96", "a=rtpmap:96 H264/often"), "cannot be read"),
+        (OFFER_OBS.replace("a=fmtp:96", f"a=fmtp:{'9' * 5000}"), "cannot be read"),
         (OFFER_OBS.replace("m=video", "m=application"), "application"),
         (OFFER_OBS.replace("a=sendonly", "a=recvonly"), "no video that sends"),
         (OFFER_OBS.replace("m=audio", "m=video"), "2 video sections"),
