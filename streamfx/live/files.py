@@ -34,6 +34,7 @@ Packet: TypeAlias = "av.Packet[Any]"
 OPEN_TIMEOUT, READ_TIMEOUT = 10.0, 5.0
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 _AHEAD = 6  # pictures in each of two queues: sound that a file holds after its picture is in time
+_EARLY = 1.5  # seconds that sound is handed over before its time: a stream takes it up to 2 s early
 _LATEST = 0.5  # seconds behind its clock before the clock is set anew
 _JUMP = 10.0  # seconds: more than that between two pictures is no pause but another clock
 _MOST_PIXELS = 8192 * 8192
@@ -230,6 +231,10 @@ class _Player:
                 continue
             captured = self._clock.captured(float(part.pts * part.time_base) - self._start)
             if captured is not None:
+                # A few pictures ahead may be many seconds, where one stands for long.
+                early = captured - time.monotonic()
+                if early < _JUMP:
+                    self._stop.wait(max(0.0, early - _EARLY))
                 samples = np.ascontiguousarray(part.to_ndarray().reshape(-1, 2), np.int16)
                 self._stream.push_audio(samples, captured)
 

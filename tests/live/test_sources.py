@@ -16,6 +16,7 @@ import pytest
 
 import packs
 import videos
+import watching
 from streamfx.errors import InputError, StreamFXError
 from streamfx.live import LiveSettings, LiveStream, StyleShelf, files
 from streamfx.live.demo import DemoSource, scene
@@ -71,6 +72,23 @@ def test_a_file_plays_at_its_own_speed_with_its_sound(stream: LiveStream, tmp_pa
     assert abs(sounds[0] / 48_000 - pts[0]) < 0.1
     source.stop()
     assert end.calls == [None]
+
+
+def test_sound_is_not_too_early_where_pictures_are_rare(
+    stream: LiveStream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = videos.make_video(
+        tmp_path / "a.mkv", times=range(6), time_base=Fraction(1), sound="aac", codec="ffv1"
+    )
+    early: list[float] = []
+    monkeypatch.setattr(
+        stream, "push_audio", lambda _, captured: early.append(captured - time.monotonic())
+    )
+    source = FileSource(stream, str(path))
+    source.start()
+    watching.wait_for(lambda: len(early) > 2.5 * 48_000 / 1024, "two seconds and a half of sound")
+    source.stop()
+    assert 0 < max(early) < 2
 
 
 def test_a_loop_goes_on_without_a_gap(stream: LiveStream, tmp_path: Path) -> None:
