@@ -23,6 +23,7 @@ async def read_body(request: web.Request, kinds: tuple[str, ...], most: int) -> 
         most: bytes.
 
     Raises:
+        InputError: it breaks off, or is not in the encoding that its headers name.
         web.HTTPUnsupportedMediaType, web.HTTPRequestEntityTooLarge, web.HTTPRequestTimeout:
             it is of another type, larger, or slower than 30 s.
     """
@@ -46,6 +47,8 @@ async def read_body(request: web.Request, kinds: tuple[str, ...], most: int) -> 
                     raise too_large
     except TimeoutError as error:
         raise web.HTTPRequestTimeout(text="the body did not arrive in time") from error
+    except (web.RequestPayloadError, ConnectionError) as error:
+        raise InputError("the body breaks off, or is not encoded as its headers say") from error
     return bytes(body)
 
 

@@ -196,6 +196,8 @@ def test_bodies_are_bounded_and_of_the_right_type(server: Running) -> None:
             "PATCH", path, data=data, headers={"Content-Type": "application/json"}
         )
         assert sent.status == 400
+    zipped = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    assert server.request("PATCH", path, data=b"{}", headers=zipped).status == 400
 
 
 def test_a_hundred_megabytes_are_refused_before_they_are_read(server: Running) -> None:
