@@ -147,6 +147,9 @@ def read_offer(body: bytes, direction: Direction) -> Offer:
         raise NothingFits("the offer has no media; offer one video and, if you like, one audio")
     for media in session.media:
         _check(media)
+    bundled = {mid for group in session.group if group.semantic == "BUNDLE" for mid in group.items}
+    if not bundled <= {media.rtp.muxId for media in session.media}:
+        raise InputError("the offer bundles a section that it does not have (a=group, a=mid)")
     wanted = _PUBLISHES if direction == "publish" else _WATCHES
     video = _only(session, "video", wanted)
     audio = _only(session, "audio", wanted)

@@ -91,6 +91,7 @@ def test_a_viewer_gets_h264_or_else_vp8(before: str, after: str, codec: str) -> 
         (replaced(OFFER_OBS, "a=setup", None), "setup"),
         (replaced(OFFER_OBS, "a=setup", "a=setup:sideways"), "cannot be read"),
         (replaced(OFFER_OBS, "a=rtcp-mux", None), "rtcp-mux"),
+        (replaced(OFFER_OBS, "a=mid:0", None), "bundles a section"),
         (replaced(OFFER_OBS, "a=sendonly", None), "sendonly, recvonly"),
         (replaced(OFFER_OBS, "m=video", "m=video x UDP/TLS/RTP/SAVPF 96"), "cannot be read"),
         (replaced(OFFER_OBS, "a=rtpmap:96", "a=rtpmap:96 H264/often"), "cannot be read"),

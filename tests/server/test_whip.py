@@ -148,6 +148,7 @@ def test_candidates_come_by_patch(tmp_path: Path) -> None:
         ("POST", "/whip/live", OFFER_OBS, "text/plain", 415),
         ("POST", "/whip/live", "", "application/sdp", 400),
         ("POST", "/whip/live", "nonsense", "application/sdp", 400),
+        ("POST", "/whip/live", OFFER_OBS.replace("a=mid:0", "a=x"), "application/sdp", 400),
         ("POST", "/whip/live", OFFER_OBS.replace("H264", "AV1"), "application/sdp", 406),
         ("POST", "/whip/live", OFFER_VIEWER, "application/sdp", 406),
         ("POST", "/whip/live", OFFER_OBS.replace("opus", "flac"), "application/sdp", 406),
