@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from streamfx.engines.base import Precision
 from streamfx.errors import InputError
+from streamfx.live.encoders import level_for
 
 LONGEST_FADE_MS = 10_000
 
@@ -25,7 +26,7 @@ class LiveSettings(BaseModel):
     Attributes:
         size: (width, height) that goes out; None = that of the first frame, within `max_size`.
         max_size: bounds (width, height) of the outgoing size where `size` is None.
-        fps: frames a second at most.
+        fps: frames a second at most; an H.264 level must hold the size at it.
         start_bitrate, min_bitrate, max_bitrate: of the full-size picture, bits a second.
         style, strength, enabled, fade_ms: the control at the start; see `Control`.
         backend, precision, threads: see `streamfx.stylizer.Stylizer`.
@@ -61,6 +62,10 @@ class LiveSettings(BaseModel):
         scales = self.working_scales
         if not scales or scales[0] != 1 or list(scales) != sorted(set(scales), reverse=True):
             raise ValueError("working_scales must fall, and the first one is 1")
+        try:
+            level_for(*(self.size or self.max_size), self.fps)
+        except InputError as error:
+            raise ValueError(str(error)) from error
         return self
 
 

@@ -385,6 +385,8 @@ def test_levels() -> None:
     [
         {"size": (33, 64)},
         {"size": (16, 64)},
+        {"size": (4096, 4096)},
+        {"max_size": (3840, 2160), "fps": 120},
         {"strength": 1.1},
         {"min_bitrate": 3_000_000, "start_bitrate": 2_000_000},
         {"working_scales": ()},
