@@ -211,7 +211,7 @@ def test_the_studio_and_its_files(open_server: Running) -> None:
         ("/watch/show", "text/html"),
         ("/watch/show?clean=1", "text/html"),
         ("/studio/main.js", "text/javascript"),
-        ("/studio/style.css", "text/css"),
+        ("/studio/base.css", "text/css"),
         ("/studio/icon.svg", "image/svg+xml"),
     ):
         answer = open_server.request("GET", path)
