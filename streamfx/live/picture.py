@@ -12,6 +12,7 @@ from streamfx.frames import Frame, Plane
 
 Size = tuple[int, int]  # (width, height)
 
+_MOST_PIXELS = 4096 * 2304
 _SMALLEST = 16  # what the stylizer takes at least
 _FULL_RANGE = 2
 _NO_CHROMA = 128
@@ -23,9 +24,11 @@ def check_planes(frame: Frame) -> None:
     """Hold a frame of any size against what a live stream takes.
 
     Raises:
-        InputError: the planes are not those of an 8-bit 4:2:0 picture.
+        InputError: the planes are not those of an 8-bit 4:2:0 picture, or it is over 4096x2304.
     """
     height, width = frame.y.shape
+    if height * width > _MOST_PIXELS:
+        raise InputError(f"a live picture has at most 4096x2304 pixels, not {width}x{height}")
     half = ((height + 1) // 2, (width + 1) // 2)
     if (
         min(height, width) < 2

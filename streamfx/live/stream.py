@@ -138,8 +138,8 @@ class LiveStream:
             else None
         )
         self._threads = [
-            Thread(target=self._restyle_frames, name=f"{name}-restyle", daemon=True),
-            Thread(target=self._send_pictures, name=f"{name}-encode", daemon=True),
+            Thread(target=self._work, args=(work,), name=f"{name}-{what}", daemon=True)
+            for what, work in (("restyle", self._restyle_frames), ("encode", self._send_pictures))
         ]
         for thread in self._threads:
             thread.start()
@@ -295,6 +295,14 @@ class LiveStream:
     def _ask_for_key_frame(self, target: Target) -> None:
         self._bank.ask_for_key_frame(target)
         self._wake()
+
+    def _work(self, work: Callable[[], None]) -> None:
+        """A thread of the stream: an error that nobody foresaw ends the stream, seen by all."""
+        try:
+            work()
+        except Exception:
+            log.exception("%s: the stream ends", self.name)
+            self.close()
 
     # The thread that restyles
 

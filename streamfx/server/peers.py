@@ -175,6 +175,7 @@ class Publisher(Peer):
         super().__init__(listening, ice_servers)
         self._clock = SourceClock({"video": VIDEO_RATE, "audio": AUDIO_RATE})
         self._taps: list[ReceiverTap] = []
+        self._refused = False
         self.sink: Sink | None = None
 
     @property
@@ -218,7 +219,12 @@ class Publisher(Peer):
             if picture.format.name not in NATIVE:
                 picture = picture.reformat(format="yuv420p")
             frame = Frame(*planes_of(picture, Orientation()), color=color_of(picture))
-            sink.push(frame, captured)
+            try:
+                sink.push(frame, captured)
+            except InputError as error:  # of a size that no stream takes
+                if not self._refused:
+                    log.warning("pictures of a publisher are refused: %s", error)
+                self._refused = True
 
     def _sound(self, sound: Decoded, captured: float) -> None:
         """On the decoder thread; aiortc decodes Opus to 48 kHz stereo int16."""

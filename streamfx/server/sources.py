@@ -148,7 +148,7 @@ def trusted(text: str) -> Admitted:
 
 
 def masked(text: str) -> str:
-    """`text` without user name, password and query, where it is a URL."""
+    """`text` without user name, password, query and, of RTMP, the stream key, where it is a URL."""
     try:
         parts = urlsplit(text)
         host = parts.netloc.rpartition("@")[2]
@@ -156,4 +156,7 @@ def masked(text: str) -> str:
         return text.partition("://")[0] + "://…"
     if not host:
         return text
-    return parts._replace(netloc=host, query="", fragment="").geturl()
+    path = parts.path
+    if parts.scheme.startswith("rtmp"):
+        path = path.rpartition("/")[0] + "/…"
+    return parts._replace(path=path, netloc=host, query="", fragment="").geturl()

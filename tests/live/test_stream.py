@@ -290,7 +290,48 @@ def test_frames_that_are_none(make: Make) -> None:
         stream.push(bad, 0)
     with pytest.raises(InputError, match=r"int16 \[N, 2\]"):
         stream.push_audio(np.zeros((1, 960), np.int16), 0)
+    huge = np.zeros((4098, 4096), np.uint8)
+    with pytest.raises(InputError, match="at most 4096x2304"):
+        stream.push(Frame(huge, huge[::2, ::2], huge[::2, ::2]), 0)
     assert stream.stats().frames_in == 0
+
+
+def test_engines_of_all_working_sizes_are_ready_before_the_style_is_on(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from streamfx import engines
+
+    real, compiled = engines.load, []
+
+    def load(graph: bytes, size: tuple[int, int], **options: object) -> object:
+        compiled.append(size)
+        return real(graph, size, **options)
+
+    monkeypatch.setattr(engines, "load", load)
+    stream = make(enabled=False)
+    watcher = Watcher(stream)
+    with camera(stream, lambda _: grey(LEVEL, 320, 240)):
+        watcher.wait_pictures(3)
+        assert compiled == [(240, 320), (180, 240), (120, 160)]
+        stream.set_control(ControlChange(enabled=True))
+        watcher.wait(lambda: stream.stats().frames_restyled >= 3)
+    assert len(compiled) == 3
+
+
+def test_an_error_that_nobody_foresaw_ends_the_stream(
+    make: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    stream = make()
+    watcher = Watcher(stream)
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(stream, "_send", fail)
+    with camera(stream, lambda _: grey(LEVEL)):
+        wait_for(lambda: watcher.viewer.closed)
+    assert stream.stats().state == "closed"
+    assert "the stream ends" in caplog.text
 
 
 def test_an_engine_that_fails_ends_nothing(

@@ -134,6 +134,7 @@ def test_protocols_are_allowed_one_by_one() -> None:
         ("rtsp://me:pass@camera.example:554/1?key=hush", "rtsp://camera.example:554/1"),
         ("https://user@example.org/a.mp4#part", "https://example.org/a.mp4"),
         ("http://[::1/a?key=hush", "http://…"),
+        ("rtmp://example.org/live/stream-key", "rtmp://example.org/live/…"),
         ("demo:", "demo:"),
         ("/films/a.mp4", "/films/a.mp4"),
     ],
