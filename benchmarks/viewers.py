@@ -16,6 +16,8 @@ import multiprocessing
 import time
 from multiprocessing.connection import Connection
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 from aiohttp import ClientSession
 from aiortc.rtp import RtpPacket
@@ -124,6 +126,14 @@ def measure(pid: int, address: str, count: int, arguments: argparse.Namespace) -
     }
 
 
+def on_the_air(address: str) -> bool:
+    try:
+        with urlopen(f"{address}/api/streams/bench") as answer:
+            return bool(json.load(answer)["stats"]["frames_in"])
+    except HTTPError:
+        return False
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -145,7 +155,8 @@ def main() -> None:
             daemon=True,
         )
         publisher.start()
-        time.sleep(5)
+        while not on_the_air(server.address) and publisher.is_alive():
+            time.sleep(0.5)
         rows = [
             measure(server.pid, server.address, count, arguments)
             for count in (1, arguments.viewers)
