@@ -39,7 +39,6 @@ class Restyler:
         self._ladder = Ladder(settings.working_scales)
         self._tally = tally
         self._stylizer: Stylizer | None = None
-        self._prepared: Size | None = None
         self._failures = 0
         self._retry_at = float("-inf")
 
@@ -52,6 +51,18 @@ class Restyler:
         """Fade from what is shown to `look`."""
         self._fade.aim(look, seconds)
 
+    def prepare(self, frame: Frame, size: Size) -> None:
+        """Compile the engines for frames like this one at every working size, ahead of need:
+        compiling holds the picture up."""
+        fitted = fitted_size(frame.width, frame.height, size)
+        try:
+            stylizer = self._stylizer = self._stylizer or self._make()
+            for scale in self._settings.working_scales:
+                width, height = scaled_size(fitted, scale)
+                stylizer.prepare(height, width)
+        except Exception as error:  # whatever a device raises, the stream goes on
+            self._fail(error)
+
     def __call__(self, frame: Frame, size: Size, interval: float) -> Frame:
         """What is shown of `frame`: a picture of `size`, with its time and colour tags.
 
@@ -62,51 +73,32 @@ class Restyler:
         """
         look = self._fade.at(frame.time)
         fitted = fitted_size(frame.width, frame.height, size)
-        stylizer = self._ready(fitted)
         painted = None
         if look.strength > 0:
-            painted = stylizer and self._paint(stylizer, frame, fitted, look, interval)
+            painted = self._paint(frame, fitted, look, interval)
             if painted is None:
                 self._tally.drop("engine")
-        elif stylizer is not None:
-            stylizer.reset()
+        elif self._stylizer is not None:
+            self._stylizer.reset()
         return letterboxed(resized(painted or frame, fitted), size)
 
     def close(self) -> None:
         """Free the engines."""
-        self._prepared = None
         if self._stylizer is not None:
             self._stylizer.close()
             self._stylizer = None
 
-    def _ready(self, fitted: Size) -> Stylizer | None:
-        """The stylizer, compiled for every working size; None where no engine can be had.
-
-        All sizes at once, and before the style is on: compiling holds the picture up, and at
-        the start of a stream nobody sees it.
-        """
+    def _paint(self, frame: Frame, fitted: Size, look: Look, interval: float) -> Frame | None:
+        """The frame restyled, as large as `fitted`; None where no engine can be had."""
         if time.monotonic() < self._retry_at:
             return None
+        width, height = scaled_size(fitted, self.scale)
         try:
-            self._stylizer = self._stylizer or self._make()
-            if fitted != self._prepared:
-                for scale in self._settings.working_scales:
-                    width, height = scaled_size(fitted, scale)
-                    self._stylizer.prepare(height, width)
-                self._prepared = fitted
-        except Exception as error:  # whatever a device raises, the stream goes on
-            self._fail(error)
-            return None
-        return self._stylizer
-
-    def _paint(
-        self, stylizer: Stylizer, frame: Frame, fitted: Size, look: Look, interval: float
-    ) -> Frame | None:
-        """The frame restyled, as large as `fitted`; None where the engine failed."""
-        begun = time.monotonic()
-        try:
+            stylizer = self._stylizer = self._stylizer or self._make()
+            stylizer.prepare(height, width)  # compiling is not this frame's work
             stylizer.code, stylizer.strength = look.code, look.strength
-            painted = resized(stylizer(resized(frame, scaled_size(fitted, self.scale))), fitted)
+            begun = time.monotonic()
+            painted = resized(stylizer(resized(frame, (width, height))), fitted)
         except Exception as error:  # as above
             self._fail(error)
             return None

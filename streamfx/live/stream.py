@@ -307,6 +307,7 @@ class LiveStream:
     # The thread that restyles
 
     def _restyle_frames(self) -> None:
+        self._prepare()
         while (arrived := self._next_arrived()) is not None:
             begun = time.monotonic()
             self._tally.measure("wait", begun - arrived.at)
@@ -320,6 +321,14 @@ class LiveStream:
                 self._ready = _Picture(shown, pts, captured)
                 self._changed.notify_all()
         self._restyler.close()
+
+    def _prepare(self) -> None:
+        """Have the engines ready when the first viewer comes."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or self._waiting is not None)
+            first, size = self._waiting, self._size
+        if first is not None and size is not None:
+            self._restyler.prepare(first.frame, size)
 
     def _next_arrived(self) -> _Arrived | None:
         """The latest frame, once it is wanted and the one before has gone on; None at the end."""
