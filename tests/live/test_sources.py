@@ -69,7 +69,8 @@ def test_a_file_plays_at_its_own_speed_with_its_sound(stream: LiveStream, tmp_pa
     steps = pts - pts[0] - (np.array(numbers) - numbers[0]) / videos.RATE
     assert np.abs(steps).max() < 0.005, steps
     sounds = [packet.pts for packet in watcher.sounds]
-    assert abs(sounds[0] / 48_000 - pts[0]) < 0.1
+    # The first pictures are skipped while the engines are compiled; the sound is not.
+    assert abs(sounds[0] / 48_000 - (pts[0] - numbers[0] / videos.RATE)) < 0.1
     source.stop()
     assert end.calls == [None]
 
