@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from threading import Event, Thread, current_thread
 
 import cv2
 import numpy as np
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from streamfx.demo import RATE, draw, melody
 from streamfx.frames import Color, Frame
 from streamfx.live.encoders import AUDIO_RATE
+from streamfx.live.sources import ThreadedSource
 from streamfx.live.stream import LiveStream
 
 _SIZE = (640, 360)  # where the stream has no size of its own: it is drawn while it runs
@@ -20,27 +20,16 @@ _TUNE = 28  # seconds: four times the melody, seven chords
 _BT601 = Color(matrix=6, range=1, primaries=1, transfer=1)  # what OpenCV's conversion makes
 
 
-class DemoSource:
+class DemoSource(ThreadedSource):
     """Draws the scene in real time, 30 pictures a second, and pushes it into a stream.
 
     A picture that cannot be drawn in time is left out; the sound goes on.
     """
 
     def __init__(self, stream: LiveStream) -> None:
+        super().__init__(f"{stream.name}-demo")
         self._stream = stream
         self._size = stream.settings.size or _SIZE
-        self._stop = Event()
-        self._thread = Thread(target=self._run, name=f"{stream.name}-demo", daemon=True)
-
-    def start(self) -> None:
-        """Begin, once."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End the thread; stopping again, or before the start, does nothing."""
-        self._stop.set()
-        if self._thread.is_alive() and self._thread is not current_thread():
-            self._thread.join()
 
     def _run(self) -> None:
         sound = _tune()

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
-from threading import Event, Thread, current_thread
+from threading import Event
 from typing import Any, TypeAlias, cast
 from urllib.parse import urlsplit
 
@@ -23,6 +23,7 @@ from av.video.stream import VideoStream
 from streamfx.errors import InputError, StreamFXError
 from streamfx.frames import Frame
 from streamfx.live.encoders import AUDIO_RATE
+from streamfx.live.sources import ThreadedSource
 from streamfx.live.stream import LiveStream
 from streamfx.media.planes import Normalizer, color_of, orientation_of, planes_of
 from streamfx.media.sizes import Shape
@@ -80,8 +81,10 @@ class _Clock:
         return None if self._offset is None else self._offset + self._base + when
 
 
-class FileSource:
+class FileSource(ThreadedSource):
     """Plays a file or a URL into a stream.
+
+    Stopping takes as long as a read that is under way, 10 s at most.
 
     Args:
         url: a path, or a URL that FFmpeg opens.
@@ -100,23 +103,12 @@ class FileSource:
         options: Mapping[str, str] | None = None,
         on_end: Callable[[Exception | None], None] = lambda _: None,
     ) -> None:
+        super().__init__(f"{stream.name}-file")
         self._stream = stream
         self._url = url
         self._loop = loop
         self._options = dict(options or {})
         self._on_end = on_end
-        self._stop = Event()
-        self._thread = Thread(target=self._run, name=f"{stream.name}-file", daemon=True)
-
-    def start(self) -> None:
-        """Begin, once."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End the thread, which takes as long as a read that is under way, 10 s at most."""
-        self._stop.set()
-        if self._thread.is_alive() and self._thread is not current_thread():
-            self._thread.join()
 
     def _run(self) -> None:
         error: Exception | None = None

@@ -8,25 +8,13 @@ from typing import Any
 
 import pytest
 
+from browsing import ALLOWED, FLAGS, PLAIN_ADDRESSES
 from peers import require
 from rtc import serving, until
 from streamfx.server.hub import HUB
 from streamfx.server.signalling import sessions
 
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--use-fake-ui-for-media-stream",
-    "--use-fake-device-for-media-stream=fps=30",
-    "--autoplay-policy=no-user-gesture-required",
-    "--allow-loopback-in-peer-connection",
-]
-PLAIN_ADDRESSES = "--disable-features=WebRtcHideLocalIpsWithMdns"
+CAMERA = (ALLOWED, "--use-fake-device-for-media-stream=fps=30")
 
 SCRIPT = """
 window.exchange = async (pc, path, mime) => {
@@ -76,8 +64,12 @@ window.stats = async (pc, type, kind) => {
 @pytest.mark.parametrize(
     ("sends", "sees", "flags"),
     [
-        ("video/VP8", "video/H264", [*FLAGS, PLAIN_ADDRESSES]),
-        ("video/H264", "video/VP8", FLAGS),  # its addresses are hidden behind mDNS names
+        ("video/VP8", "video/H264", [*FLAGS, *CAMERA, PLAIN_ADDRESSES]),
+        (
+            "video/H264",
+            "video/VP8",
+            [*FLAGS, *CAMERA],
+        ),  # its addresses are hidden behind mDNS names
     ],
     ids=["VP8-H264", "H264-VP8"],
 )

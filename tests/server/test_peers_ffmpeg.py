@@ -3,37 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
 import sys
 from pathlib import Path
 
 import av
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives import serialization
 
 from rtc import serving, until, watch
 from streamfx.server.hub import HUB
+from streamfx.server.tls import self_signed
 
 TOKEN = "publish-it"
 
 
 def _certificate(folder: Path) -> tuple[str, str]:
     """An ECDSA P-256 certificate of its own, or FFmpeg's DTLS does not agree with aiortc's."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "ffmpeg")])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .sign(key, hashes.SHA256())
-    )
+    certificate, key = self_signed(["localhost"])
     pem = serialization.Encoding.PEM
     (folder / "cert.pem").write_bytes(certificate.public_bytes(pem))
     (folder / "key.pem").write_bytes(

@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 import peers
 
 _SAMPLE = (64, 36)
-_FLAGS = (
+FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
     "--disable-quic",
@@ -25,8 +25,8 @@ _FLAGS = (
     "--disable-sync",
     "--autoplay-policy=no-user-gesture-required",
     "--allow-loopback-in-peer-connection",
-    "--disable-features=WebRtcHideLocalIpsWithMdns",
 )
+PLAIN_ADDRESSES = "--disable-features=WebRtcHideLocalIpsWithMdns"  # no mDNS names
 ALLOWED = "--use-fake-ui-for-media-stream"  # answers the camera's question with yes
 
 
@@ -54,7 +54,9 @@ class Chromium:
 
     def __call__(self, *flags: str) -> Browser:
         """A browser with some more flags."""
-        return self._kind.launch(executable_path=self._program, args=[*_FLAGS, *flags])
+        return self._kind.launch(
+            executable_path=self._program, args=[*FLAGS, PLAIN_ADDRESSES, *flags]
+        )
 
 
 @contextmanager
