@@ -10,13 +10,21 @@ u, v       uint8 [N,1,H/2,W/2]     chroma
 style      float32 [N,S]           style code
 strength   float32 [N,1]           0 = the input, 1 = the full style
 state      float32 [N,C,h,w]       hidden state at 1/8; zeros mean "no past"
-motion     float32 [N,2,h,w]       optional: displacement since the last frame, (x, y)
-                                   in 1/8-resolution pixels, from this frame into the
-                                   last one; zeros are valid
 y_out ...  as y, u, v, state       the restyled frame and the next state
 ========== ======================= =====================================================
 
-h and w belong to the frame inside its margin: see `GraphSpec.state_size`.
+h and w belong to the frame inside its margin: see `GraphSpec.state_size`. A graph that holds
+its pictures steady along the motion has these as well:
+
+========== ======================= =====================================================
+past_y     float32 [N,1,H,W]       the last restyled luma before rounding, 0..255
+past_c     float32 [N,2,H/2,W/2]   its chroma
+motion     float32 [N,H/2,W/2,2]   where in the last frame each place was: (x, y) as ONNX's
+                                   GridSample counts, the frame's edges at -1 and 1
+trust      float32 [N,1,H/2,W/2]   share of the past in the result, 0..1; zeros mean
+                                   "no past", whatever the other three hold
+past_y_out as past_y, past_c       what the next frame is given
+========== ======================= =====================================================
 """
 
 from __future__ import annotations
@@ -36,7 +44,7 @@ class GraphSpec:
         state_channels: C, the channels of the hidden state.
         margin: edge-replicated pixels that the graph adds on each side before its network.
         stride: the padded frame is a multiple of this many pixels.
-        motion: whether the graph takes the optional `motion` input.
+        motion: whether the graph takes `past_y`, `past_c`, `motion` and `trust`.
     """
 
     style_size: int
@@ -44,6 +52,11 @@ class GraphSpec:
     margin: int = 32
     stride: int = 16
     motion: bool = False
+
+    @property
+    def recurrent(self) -> tuple[str, ...]:
+        """The inputs that take what the graph gave out a frame before, as `NAME_out`."""
+        return ("state", "past_y", "past_c") if self.motion else ("state",)
 
     def state_size(self, height: int, width: int) -> tuple[int, int]:
         """(h, w) of the state for a frame of `height` by `width` pixels (both even)."""
@@ -71,7 +84,10 @@ class GraphSpec:
             "state": (batch, self.state_channels, h, w),
         }
         if self.motion:
-            shapes["motion"] = (batch, 2, h, w)
+            shapes["past_y"] = (batch, 1, height, width)
+            shapes["past_c"] = (batch, 2, height // 2, width // 2)
+            shapes["motion"] = (batch, height // 2, width // 2, 2)
+            shapes["trust"] = (batch, 1, height // 2, width // 2)
         return shapes
 
     def to_metadata(self) -> dict[str, str]:

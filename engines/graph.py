@@ -16,8 +16,6 @@ Specs = dict[str, TensorSpec]
 
 _UINT8, _FLOAT32 = np.dtype(np.uint8), np.dtype(np.float32)
 _PLANES = frozenset({"y", "u", "v", "y_out", "u_out", "v_out"})
-# Each output has the shape and the type of the input that it renews.
-_OUTPUTS = {"y_out": "y", "u_out": "u", "v_out": "v", "state_out": "state"}
 _ELEMENTS = {_UINT8: onnx.TensorProto.UINT8, _FLOAT32: onnx.TensorProto.FLOAT}
 
 
@@ -79,7 +77,8 @@ def tensor_specs(spec: GraphSpec, size: tuple[int, int], batch: int) -> tuple[Sp
         name: TensorSpec(shape, _UINT8 if name in _PLANES else _FLOAT32)
         for name, shape in shapes.items()
     }
-    return inputs, {name: inputs[source] for name, source in _OUTPUTS.items()}
+    # Each output has the shape and the type of the input that it renews.
+    return inputs, {f"{name}_out": inputs[name] for name in ("y", "u", "v", *spec.recurrent)}
 
 
 def freeze(model: onnx.ModelProto, inputs: Mapping[str, TensorSpec]) -> bytes:

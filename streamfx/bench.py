@@ -305,15 +305,18 @@ def _time_engine(
         {name: np.empty(spec.shape, spec.dtype) for name, spec in engine.outputs.items()}
         for _ in range(2)
     ]
-    state = zeros["state"]
+    recurrent = [
+        name for name in engine.inputs if f"{name}_out" in engine.outputs and name not in "yuv"
+    ]
+    past = zeros
     samples = []
     for index, frame in enumerate(frames):
         planes = {name: getattr(frame, name)[None, None] for name in ("y", "u", "v")}
         outputs = buffers[index % 2]
         began = perf_counter()
-        engine.run({**zeros, **fixed, **planes, "state": state}, outputs)
+        engine.run({**zeros, **fixed, **past, **planes}, outputs)
         samples.append((perf_counter() - began) * 1000)
-        state = outputs["state_out"]
+        past = {name: outputs[f"{name}_out"] for name in recurrent}
     return samples
 
 

@@ -1,57 +1,98 @@
-"""How the picture moved since the last frame, for graphs that carry their state along.
+"""How the picture moved since the last frame, for graphs that hold their pictures steady.
 
 Dense inverse search (Kroeger et al., "Fast Optical Flow using Dense Inverse Search", ECCV 2016)
-as OpenCV has it, on a reduction.
+as OpenCV has it, on a reduction. How far the past is to be believed is read from how well the
+last frame, moved along, explains this one.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from streamfx.engines.contract import STATE_STRIDE, GraphSpec
+Floats = NDArray[np.float32]
+Luma = NDArray[np.uint8]
 
 # (width, height) that every frame is brought to. One shape for all, because OpenCV's search
 # crashes on some others, such as 320x28.
 _SIZE = (320, 180)
+# Scales of the search down to 1/2 of the reduction; the preset stops at 1/4.
+_FINEST_SCALE = 1
+# The past's share where it is believed: a mark that is new needs four frames to come out.
+_PERSISTENCE = 0.75
+# Levels of difference between the moved past and the present: believed below the first,
+# disbelieved above the second.
+_BELIEVED, _DISBELIEVED = 6.0, 16.0
+# Levels by which a motion must explain a frame better than none does: noise moves nothing.
+_GAIN = 1.0
 
 
-def reduce_luma(luma: NDArray[np.uint8]) -> NDArray[np.uint8]:
+@dataclass(frozen=True)
+class Motion:
+    """The graph's inputs of these names (see `streamfx.engines.contract`), N = 1.
+
+    Attributes:
+        motion: float32 [1, H/2, W/2, 2], places in the last frame, its edges at -1 and 1.
+        trust: float32 [1, 1, H/2, W/2], 0.._PERSISTENCE.
+    """
+
+    motion: Floats
+    trust: Floats
+
+
+def reduce_luma(luma: Luma) -> Luma:
     """The luma, uint8 [H, W], resized to uint8 [180, 320], whatever its aspect ratio."""
     return np.asarray(cv2.resize(luma, _SIZE, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def motion_between(
-    previous: NDArray[np.uint8],
-    current: NDArray[np.uint8],
-    size: tuple[int, int],
-    spec: GraphSpec,
-) -> NDArray[np.float32]:
-    """The graph's `motion` input: where each cell of the state was in the last frame.
+def motion_between(previous: Luma, current: Luma, size: tuple[int, int]) -> Motion:
+    """Where the things of the current frame were, and whether they were there at all.
 
     Args:
         previous, current: `reduce_luma` of two frames of one size.
         size: (height, width) of those frames.
-        spec: of the graph; its margin lies left and above, the rest of the padding right and
-            below, and cells outside the frame take the motion of the frame's edge.
-
-    Returns:
-        float32 [1, 2, h, w], (x, y) in pixels of 1/8 resolution: what the current frame shows
-        at cell p, the last one showed at p + motion.
     """
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
-    flow = search.calc(current, previous, np.zeros((*current.shape, 2), np.float32))
-    rows, columns = spec.state_size(*size)
-    scale_y, scale_x = size[0] / current.shape[0], size[1] / current.shape[1]
-    x = _cell_centres(columns, spec.margin) / scale_x - 0.5
-    y = _cell_centres(rows, spec.margin) / scale_y - 0.5
-    grid_x, grid_y = np.meshgrid(x.astype(np.float32), y.astype(np.float32))
-    cells = cv2.remap(flow, grid_x, grid_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    motion = cells * (np.array([scale_x, scale_y]) / STATE_STRIDE)
-    return np.ascontiguousarray(motion.transpose(2, 0, 1)[None], np.float32)
+    search.setFinestScale(_FINEST_SCALE)
+    flow = np.asarray(search.calc(current, previous, np.zeros((*current.shape, 2), np.float32)))
+    here = _pixels(*current.shape)
+    x, y = cv2.split(here + flow)
+    moved = cv2.remap(previous, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    still_error, moved_error = (cv2.absdiff(picture, current) for picture in (previous, moved))
+    moves = _mean(moved_error, 9) + _GAIN < _mean(still_error, 9)
+    flow *= moves[..., None]
+    error = _mean(np.where(moves, moved_error, still_error), 3)
+    trust = (_DISBELIEVED - error) * (_PERSISTENCE / (_DISBELIEVED - _BELIEVED))
+    trust = np.clip(trust, 0, _PERSISTENCE)
+    width, height = _SIZE
+    there = here + flow
+    trust[((there < 0) | (there > (width - 1, height - 1))).any(-1)] = 0
+    half = (size[1] // 2, size[0] // 2)
+    flow *= np.array([2 / width, 2 / height], np.float32)
+    motion = cv2.add(cv2.resize(flow, half, interpolation=cv2.INTER_LINEAR), _places(*half))
+    trust = cv2.resize(trust, half, interpolation=cv2.INTER_LINEAR)
+    return Motion(np.asarray(motion, np.float32)[None], np.asarray(trust, np.float32)[None, None])
 
 
-def _cell_centres(cells: int, margin: int) -> NDArray[np.float64]:
-    """Where the middles of a row of state cells lie, in pixels from the frame's edge."""
-    return np.asarray((np.arange(cells) + 0.5) * STATE_STRIDE - margin, np.float64)
+def _mean(levels: NDArray[Any], side: int) -> Floats:
+    blurred = cv2.blur(levels.astype(np.float32), (side, side))
+    return np.asarray(blurred, np.float32)
+
+
+@lru_cache(maxsize=1)
+def _pixels(height: int, width: int) -> Floats:
+    """The (x, y) of every pixel, [H, W, 2]."""
+    return np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1).astype(np.float32)
+
+
+@lru_cache(maxsize=4)
+def _places(width: int, height: int) -> Floats:
+    """The (x, y) of every pixel with the edges of the picture at -1 and 1, [H, W, 2]."""
+    x = (np.arange(width) * 2 + 1) / width - 1
+    y = (np.arange(height) * 2 + 1) / height - 1
+    return np.stack(np.meshgrid(x, y), -1).astype(np.float32)

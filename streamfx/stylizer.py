@@ -18,7 +18,7 @@ from streamfx.engines.graph import read_spec
 from streamfx.errors import InputError, StreamFXError
 from streamfx.expressions import format_expression, pack_named_by, parse_expression, resolve
 from streamfx.frames import Frame
-from streamfx.motion import motion_between, reduce_luma
+from streamfx.motion import Motion, motion_between, reduce_luma
 from streamfx.scene import Sketch, is_cut, is_gap, sketch
 from streamfx.styles import DEFAULT, Pack, find_pack
 
@@ -27,6 +27,7 @@ _ENGINES = 3
 
 Floats = NDArray[np.float32]
 Size = tuple[int, int]
+Tensors = dict[str, engines.Array]
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,8 @@ class _Seen:
 class Stylizer:
     """Restyles the frames of one stream, one after the other.
 
-    The hidden state of each frame is fed to the next. It starts afresh at a scene cut, at a
+    What a frame leaves (the hidden state, and the restyled picture where the graph holds it
+    steady along the motion) is fed to the next. It starts afresh at a scene cut, at a
     jump in time (back, or ahead by over 0.5 s), when the frame size changes, after a frame of
     strength 0, and on `reset`.
 
@@ -83,7 +85,9 @@ class Stylizer:
         self._spec = read_spec(self._graph)
         self._engines: OrderedDict[Size, engines.Engine] = OrderedDict()
         self._last: _Seen | None = None
-        self._state: Floats | None = None
+        # What the last frame left for the next one, and arrays that may be written over.
+        self._past: Tensors | None = None
+        self._spare: Tensors = {}
         self._closed = False
 
     @property
@@ -142,7 +146,7 @@ class Stylizer:
     def reset(self) -> None:
         """Forget the last frame: the next one is restyled as the first of a stream."""
         self._last = None
-        self._state = None
+        self._past = None
 
     def prepare(self, height: int, width: int) -> engines.EngineInfo:
         """Compile the engine for a frame size, unless it is there, and say what it is.
@@ -174,8 +178,9 @@ class Stylizer:
             self.reset()
         motion = None
         if luma is not None and self._last is not None and self._last.luma is not None:
-            motion = motion_between(self._last.luma, luma, size, self._spec)
-        restyled, self._state = self._run(engine, frame, self._state, motion)
+            motion = motion_between(self._last.luma, luma, size)
+        restyled, past = self._run(engine, frame, self._past, motion, self._spare)
+        self._spare, self._past = self._past or {}, past
         self._last = seen
         return restyled
 
@@ -235,21 +240,33 @@ class Stylizer:
         self,
         engine: engines.Engine,
         frame: Frame,
-        state: Floats | None = None,
-        motion: Floats | None = None,
-    ) -> tuple[Frame, Floats]:
-        """The restyled frame and the next state; None stands for zeros, "no past"."""
+        past: Tensors | None = None,
+        motion: Motion | None = None,
+        spare: Tensors | None = None,
+    ) -> tuple[Frame, Tensors]:
+        """The restyled frame and what the next one is given; None stands for "no past".
+
+        Arrays of `spare` that fit are written over: fresh ones cost a page fault for each page.
+        """
         y, u, v = (np.ascontiguousarray(p)[None, None] for p in (frame.y, frame.u, frame.v))
-        inputs: dict[str, engines.Array] = {"y": y, "u": u, "v": v}
+        inputs: Tensors = {"y": y, "u": u, "v": v}
         inputs |= {"style": self._code, "strength": self._strength}
-        for name, given in (("state", state), ("motion", motion)):
-            if name in engine.inputs:
-                zeros = np.zeros(engine.inputs[name].shape, np.float32)
-                inputs[name] = zeros if given is None else given
+        if past is not None:
+            inputs |= past
+        if motion is not None:
+            # What is not restyled must not be held.
+            inputs |= {"motion": motion.motion, "trust": motion.trust * self._strength}
+        for name, spec in engine.inputs.items():
+            if name not in inputs:
+                inputs[name] = np.zeros(spec.shape, spec.dtype)
         outputs = {name: np.empty(spec.shape, spec.dtype) for name, spec in engine.outputs.items()}
+        for name, array in (spare or {}).items():
+            if array.shape == outputs[f"{name}_out"].shape:
+                outputs[f"{name}_out"] = array
         engine.run(inputs, outputs)
         planes = (outputs[name][0, 0] for name in ("y_out", "u_out", "v_out"))
-        return replace(frame, **dict(zip("yuv", planes, strict=True))), outputs["state_out"]
+        restyled = replace(frame, **dict(zip("yuv", planes, strict=True)))
+        return restyled, {name: outputs[f"{name}_out"] for name in self._spec.recurrent}
 
 
 def _starts_afresh(last: _Seen, seen: _Seen) -> bool:

@@ -34,6 +34,16 @@ def planes_to_rgb(planes: Tensor) -> Tensor:
     return _mix(ycc, _INVERSE)
 
 
+def grey_like(rgb: Tensor, model: Tensor) -> Tensor:
+    """RGB [N,3,H,W] without colour, with the mean and deviation of the model's luma [N,3,...]."""
+    weights = _TO_YCC[0][:, None, None]
+    grey, wanted = (rgb * weights).sum(1, True), (model * weights).sum(1, True)
+    over = (1, 2, 3)
+    scale = wanted.std(over, keepdim=True) / grey.std(over, keepdim=True).clamp(min=1e-3)
+    grey = (grey - grey.mean(over, keepdim=True)) * scale + wanted.mean(over, keepdim=True)
+    return grey.clamp(0, 1).expand(-1, 3, -1, -1)
+
+
 def _mix(x: Tensor, matrix: Tensor) -> Tensor:
     """A 3x3 matrix on the channels of [N,3,H,W]; written out, which is the fast way here."""
     rows = [sum(row[i].item() * x[:, i] for i in range(3)) for row in matrix]

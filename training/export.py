@@ -22,7 +22,6 @@ from streamfx.training.recipes import Recipe
 
 OPSET = 17
 PICTURE_SIDE = 256
-_PLANES = ("y", "u", "v", "state", "y_out", "u_out", "v_out", "state_out")
 _CODES = ("style", "strength")
 
 
@@ -36,9 +35,11 @@ def export_generator(generator: Generator) -> bytes:
         torch.zeros(shape, dtype=torch.uint8 if name in "yuv" else torch.float32)
         for name, shape in shapes.items()
     )
-    axes = {name: {0: "N", 2: f"{name}_h", 3: f"{name}_w"} for name in _PLANES}
-    axes |= {name: {0: "N"} for name in _CODES}
-    outputs = ["y_out", "u_out", "v_out", "state_out"]
+    outputs = [f"{name}_out" for name in ("y", "u", "v", *spec.recurrent)]
+    axes = {name: {0: "N", 2: f"{name}_h", 3: f"{name}_w"} for name in (*shapes, *outputs)} | {
+        name: {0: "N"} for name in _CODES
+    }
+    axes["motion"] = {0: "N", 1: "motion_h", 2: "motion_w"}
     model = _export(graph, inputs, list(shapes), outputs, axes)
     for name, text in spec.to_metadata().items():
         entry = model.metadata_props.add()
@@ -84,7 +85,7 @@ def _export(
 
 def _fix_output_shapes(model: onnx.ModelProto, spec: GraphSpec) -> None:
     """Say the number of channels of every output; tracing leaves some unknown."""
-    channels = {"y_out": 1, "u_out": 1, "v_out": 1, "state_out": spec.state_channels}
+    channels = {f"{name}_out": shape[1] for name, shape in spec.input_shapes(2, 2).items()}
     for value in model.graph.output:
         tensor = value.type.tensor_type
         assert tensor.elem_type in (TensorProto.UINT8, TensorProto.FLOAT)

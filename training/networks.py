@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from streamfx.engines.contract import GraphSpec
 
 PLANE_CHANNELS = 6
-MARGIN = 32
+MARGIN = 24
 STRIDE = 16
 SLOPE = 0.1
 
@@ -42,7 +42,9 @@ class GeneratorConfig:
 
     @property
     def graph(self) -> GraphSpec:
-        return GraphSpec(self.style_size, self.state_channels, margin=MARGIN, stride=STRIDE)
+        return GraphSpec(
+            self.style_size, self.state_channels, margin=MARGIN, stride=STRIDE, motion=True
+        )
 
 
 WIDTHS = {
@@ -58,6 +60,51 @@ def conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Conv
 
 def act(x: Tensor) -> Tensor:
     return F.leaky_relu(x, SLOPE)
+
+
+class Blur(nn.Module):
+    """A binomial low pass [1 2 1], to be used before a stride of two.
+
+    What a stride folds over comes out otherwise where the thing lies elsewhere on the grid
+    (Zhang, "Making Convolutional Networks Shift-Invariant Again", 2019).
+    """
+
+    kernel: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        row = torch.tensor([0.25, 0.5, 0.25])
+        kernel = (row[:, None] * row).expand(channels, 1, 3, 3).clone()
+        self.register_buffer("kernel", kernel, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.kernel, padding=1, groups=x.shape[1])
+
+
+class FineDetail(nn.Module):
+    """Luma unshuffled by two [N,4,h,w] -> each pixel less the Gaussian mean around it.
+
+    It is the same filter at every pixel (deviation two pixels, cut to what a 3x3 kernel sees),
+    so what is drawn with it belongs to the picture and not to a grid.
+    """
+
+    kernel: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        pixels = torch.arange(6) - 2.0  # of the three cells, seen from the middle one
+        places = torch.tensor([0.0, 1.0])
+        rows = torch.exp(-((pixels[None] - places[:, None]) ** 2) / 8)
+        # The six pixels lie unevenly around each place: what has no counterpart is left out.
+        rows = torch.where((pixels[None] - places[:, None]).abs() > 2.5, 0.0, rows)
+        rows = rows / rows.sum(1, keepdim=True)
+        low = torch.einsum("iy,jx->ijyx", rows, rows).reshape(4, 1, 6, 6)
+        kernel = -F.pixel_unshuffle(low, 2).reshape(4, 4, 3, 3)
+        kernel[:, :, 1, 1] += torch.eye(4)
+        self.register_buffer("kernel", kernel, persistent=False)
+
+    def forward(self, luma: Tensor) -> Tensor:
+        return F.conv2d(luma, self.kernel, padding=1)
 
 
 class Film(nn.Module):
@@ -99,18 +146,16 @@ class Generator(nn.Module):
         self.write_state = conv(c8, config.state_channels, 1)
         self.narrow4 = conv(c8, c4, 1)
         self.leave4 = conv(c4, c4)
-        # Six planes to add, then three gains: on the input's luma, chroma and fine detail.
-        self.exit = conv(c4, PLANE_CHANNELS + 3)
-        self.detail = conv(4, 4)
+        # Six planes to add, then four gains: on the input's luma and chroma, and on the dark and
+        # the light side of its fine detail, so that lines can be inked without a halo.
+        self.exit = conv(c4, PLANE_CHANNELS + 4)
+        self.blur4, self.blur8 = Blur(c4), Blur(c8)
+        self.detail = FineDetail()
         for module in self.modules():
             if isinstance(module, nn.Conv2d) and module not in (self.film.hidden, self.film.out):
                 nn.init.kaiming_normal_(module.weight, SLOPE)
                 nn.init.zeros_(module.bias)  # type: ignore[arg-type]
         nn.init.normal_(self.exit.weight, std=0.01)
-        # It starts as a high pass: each pixel less the mean of the 6x6 around it.
-        with torch.no_grad():
-            self.detail.weight.fill_(-1 / 36)
-            self.detail.weight[:, :, 1, 1] += torch.eye(4)
 
     def forward(
         self, planes: Tensor, style: Tensor, strength: Tensor, state: Tensor
@@ -129,8 +174,8 @@ class Generator(nn.Module):
         *trunk_film, film8, film4 = self.film(style[:, :, None, None])
         # About unit deviation: what is in the picture must not drown in what the style says.
         x4 = act(self.enter4(planes * 4.0 - 2.0))
-        x8 = act(self.enter8(x4) + self.read_state(state))
-        x = act(self.enter16(x8))
+        x8 = act(self.enter8(self.blur4(x4)) + self.read_state(state))
+        x = act(self.enter16(self.blur8(x8)))
         for layer, (scale, shift) in zip(self.trunk, trunk_film, strict=True):
             x = x + act(layer(x) * scale + shift)
         x8 = x8 + F.interpolate(self.narrow8(x), scale_factor=2.0, mode="nearest")
@@ -139,12 +184,13 @@ class Generator(nn.Module):
         x4 = x4 + F.interpolate(self.narrow4(x8), scale_factor=2.0, mode="nearest")
         x4 = act(self.leave4(x4) * film4[0] + film4[1])
         out = self.exit(F.interpolate(x4, scale_factor=2.0, mode="nearest")).float()
-        add_y, add_c, gain_y, gain_c, gain_detail = out.split([4, 2, 1, 1, 1], dim=1)
+        add_y, add_c, gain_y, gain_c, gain_dark, gain_light = out.split([4, 2, 1, 1, 1, 1], dim=1)
         # The skip and the sum stay in fp32: bf16 would band smooth skies.
         amount = strength[:, :, None, None]
         luma, chroma = planes[:, :4], planes[:, 4:]
         detail = self.detail(luma).float()
-        luma = luma + amount * (gain_y * (luma - 0.5) + gain_detail * detail + add_y)
+        drawn = gain_dark * detail.clamp(max=0.0) + gain_light * detail.clamp(min=0.0)
+        luma = luma + amount * (gain_y * (luma - 0.5) + drawn + add_y)
         chroma = chroma + amount * (gain_c * (chroma - 0.5) + add_c)
         return torch.cat([luma, chroma], dim=1), next_state
 
@@ -157,8 +203,9 @@ class Generator(nn.Module):
 class PlanesGraph(nn.Module):
     """The exported graph: uint8 planes of any even size in, uint8 planes out.
 
-    Casts, unshuffling, the edge margin, padding to the stride and the crop are inside; see
-    `streamfx.engines.contract` for the tensors.
+    Casts, unshuffling, the edge margin, padding to the stride and the crop are inside, and so is
+    what holds the picture steady: each pixel is mixed with what the thing that it shows looked
+    like a frame before. See `streamfx.engines.contract` for the tensors.
     """
 
     def __init__(self, generator: Generator) -> None:
@@ -166,8 +213,18 @@ class PlanesGraph(nn.Module):
         self.generator = generator
 
     def forward(
-        self, y: Tensor, u: Tensor, v: Tensor, style: Tensor, strength: Tensor, state: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        self,
+        y: Tensor,
+        u: Tensor,
+        v: Tensor,
+        style: Tensor,
+        strength: Tensor,
+        state: Tensor,
+        past_y: Tensor,
+        past_c: Tensor,
+        motion: Tensor,
+        trust: Tensor,
+    ) -> tuple[Tensor, ...]:
         luma = F.pixel_unshuffle(y.float(), 2)
         planes = torch.cat([luma, u.float(), v.float()], dim=1) / 255.0
         h, w = u.shape[2], u.shape[3]
@@ -176,10 +233,33 @@ class PlanesGraph(nn.Module):
         right = edge + (step - w % step) % step
         padded = F.pad(planes, (edge, right, edge, below), mode="replicate")
         out, next_state = self.generator(padded, style, strength, state)
-        out = out[:, :, edge : edge + h, edge : edge + w]
-        out = torch.clamp(torch.round(out * 255.0), 0.0, 255.0).to(torch.uint8)
-        luma_out = F.pixel_shuffle(out[:, :4].float(), 2).to(torch.uint8)
-        return luma_out, out[:, 4:5], out[:, 5:6], next_state
+        out = torch.clamp(out[:, :, edge : edge + h, edge : edge + w] * 255.0, 0.0, 255.0)
+        luma, chroma = out[:, :4], out[:, 4:]
+        luma = luma + trust * (_moved_luma(past_y, motion) - luma)
+        chroma = chroma + trust * (sample(past_c, motion) - chroma)
+        # Rounded at the very end: rounded within the loop, a small error would stay for good.
+        luma = F.pixel_shuffle(luma, 2)
+        u_out, v_out = (torch.round(chroma[:, i : i + 1]).to(torch.uint8) for i in range(2))
+        return torch.round(luma).to(torch.uint8), u_out, v_out, next_state, luma, chroma
+
+
+def sample(picture: Tensor, places: Tensor) -> Tensor:
+    """Bilinear samples of [N,C,H,W] at places [N,h,w,2], edges repeated; see the contract."""
+    return F.grid_sample(picture, places, padding_mode="border", align_corners=False)
+
+
+def _moved_luma(past: Tensor, motion: Tensor) -> Tensor:
+    """Luma [N,1,2h,2w] moved, unshuffled by two [N,4,h,w]; `motion` is that of 2x2 pixels."""
+    size = torch.stack([torch.as_tensor(past.shape[3]), torch.as_tensor(past.shape[2])])
+    pixel = 2.0 / size.to(motion.dtype)
+    return torch.cat(
+        [
+            sample(past, motion + pixel * torch.tensor([x - 0.5, y - 0.5]))
+            for y in range(2)
+            for x in range(2)
+        ],
+        dim=1,
+    )
 
 
 class StyleEncoder(nn.Module):
@@ -230,20 +310,20 @@ class Networks:
 
 
 def multiply_accumulates(config: GeneratorConfig, height: int, width: int) -> int:
-    """MACs of the generator's convolutions for one frame, margin and padding included."""
+    """MACs of the generator's filters for one frame, margin and padding included."""
     rows, columns = config.graph.state_size(height, width)
     total = 0
 
     def count(module: nn.Module, _: object, output: Tensor) -> None:
-        assert isinstance(module, nn.Conv2d)
-        total_of_layer = output.numel() * module.in_channels * module.kernel_size[0] ** 2
+        kernel = module.weight if isinstance(module, nn.Conv2d) else module.kernel
+        assert isinstance(kernel, Tensor)
         nonlocal total
-        total += total_of_layer
+        total += output.numel() * kernel[0].numel()
 
     with torch.device("meta"):
         generator = Generator(config)
         for module in generator.modules():
-            if isinstance(module, nn.Conv2d):
+            if isinstance(module, (nn.Conv2d, Blur, FineDetail)):
                 module.register_forward_hook(count)
         planes = torch.empty(1, PLANE_CHANNELS, rows * 4, columns * 4)
         style, strength = torch.empty(1, config.style_size), torch.empty(1, 1)

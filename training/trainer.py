@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from streamfx.errors import InputError
 from streamfx.training import losses
 from streamfx.training.batches import Batch, make_batch
-from streamfx.training.color import luma, planes_to_rgb, weigh_chroma
+from streamfx.training.color import grey_like, luma, planes_to_rgb, weigh_chroma
 from streamfx.training.discriminators import MultiScaleDiscriminator, TemporalDiscriminator
 from streamfx.training.library import Library
 from streamfx.training.losses import interior
@@ -264,10 +264,15 @@ class Trainer:
 
     def _perceptual(self, batch: Batch, shown: _Shown) -> dict[str, Tensor]:
         with torch.autocast("cpu", torch.bfloat16):
-            found = self.features(shown.fake)
+            fake, target = shown.fake, shown.target
+            patches = batch.patches[batch.mix[:, 0] == 0]
+            if self.progress.iteration // 2 % 2:
+                # Every other time without colours, which else would be all that is learnt.
+                fake, target, patches = (grey_like(p, patches) for p in (fake, target, patches))
+            found = self.features(fake)
             with torch.no_grad():
-                target = self.features(shown.target)
-                painting = statistics(self.features(batch.patches[batch.mix[:, 0] == 0]))
+                target = self.features(target)
+                painting = statistics(self.features(patches))
             return {
                 "content": losses.content(found[1:], target[1:]),
                 "style": losses.style(statistics(found), painting),

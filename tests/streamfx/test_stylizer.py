@@ -218,7 +218,7 @@ def test_bad_pictures(stylizer: Stylizer) -> None:
 
 
 def test_motion_reaches_the_graph(tmp_path: Path) -> None:
-    """The test graph adds the horizontal motion to its state, which then shows in luma."""
+    """The test graph adds the mean place to its state, which then shows in luma."""
     spec = GraphSpec(style_size=4, state_channels=2, margin=8, stride=16, motion=True)
     pack = packs.tiny_pack(tmp_path, spec)
     rng = np.random.default_rng(0)
@@ -232,8 +232,28 @@ def test_motion_reaches_the_graph(tmp_path: Path) -> None:
                 luma = np.ascontiguousarray(world[:, step * index : step * index + 128])
                 out = stylizer(Frame(luma, chroma, chroma, index, RATE))
         means.append(float(np.mean(out.y.astype(float) - luma)))
-    # Half a cell of motion is added to the state once before the last frame reads it.
-    assert means[1] - means[0] == pytest.approx(graphs.STATE_GAIN * step / 8, rel=0.25)
+    # The mean of x and y, half of the horizontal one, is added to the state once before the last
+    # frame reads it; the frame's 128 pixels are 2 wide there.
+    assert means[1] - means[0] == pytest.approx(graphs.STATE_GAIN * step * 2 / 128 / 2, rel=0.25)
+
+
+def test_a_frame_is_given_what_the_last_one_left(tmp_path: Path) -> None:
+    """The test graph sums up the lumas, and the shares of the past, since the last cut."""
+    spec = GraphSpec(style_size=4, state_channels=2, margin=8, stride=16, motion=True)
+    pack = packs.tiny_pack(tmp_path, spec)
+    with Stylizer("great-wave", pack=pack, strength=0.5, precision="fp32") as stylizer:
+        for index in range(4):
+            stylizer(frame_at(index))
+        assert stylizer._past is not None
+        left = {name: array.copy() for name, array in stylizer._past.items()}
+        np.testing.assert_array_equal(left["past_y"][0, 0], 4.0 * frame_at(0).y)
+        # Nothing moves: the past is trusted three times, and what is half restyled, half as much.
+        trusted = left["past_c"] / 3
+        assert np.ptp(trusted) == 0 and 0.3 < trusted.max() < 0.5
+        stylizer.reset()
+        stylizer(frame_at(0))
+        np.testing.assert_array_equal(stylizer._past["past_y"][0, 0], frame_at(0).y)
+        assert not stylizer._past["past_c"].any()
 
 
 def test_a_closed_stylizer_refuses(pack: Pack) -> None:

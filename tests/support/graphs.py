@@ -20,7 +20,8 @@ def generator(spec: GraphSpec = SPEC) -> onnx.ModelProto:
 
     y_out = y + strength * (40 * style[0] + 60 * state[0], enlarged by 8 and cropped)
     u_out = u + strength * 40 * style[1], v_out the same with style[2]
-    state_out = (state + mean of each 8x8 block of the edge-padded y / 255) / 2 + motion[0]
+    state_out = (state + mean of each 8x8 block of the edge-padded y / 255) / 2 + mean(motion)
+    past_y_out = past_y + y, past_c_out = past_c + trust
     """
     m, s = spec.margin, spec.stride
     constants: dict[str, NDArray[np.generic]] = {
@@ -40,6 +41,7 @@ def generator(spec: GraphSpec = SPEC) -> onnx.ModelProto:
         "state_gain": np.array(STATE_GAIN, np.float32),
         "channel": np.array([1]),
         "spatial": np.array([2, 3]),
+        "all_but_batch": np.array([1, 2, 3]),
         **{f"at{i}": np.array([i]) for i in range(4)},
     }
     node = helper.make_node
@@ -89,8 +91,10 @@ def generator(spec: GraphSpec = SPEC) -> onnx.ModelProto:
         ]
     if spec.motion:
         nodes += [
-            node("Slice", ["motion", "at0", "at1", "channel"], ["motion_x"]),
-            node("Add", ["next", "motion_x"], ["state_out"]),
+            node("ReduceMean", ["motion", "all_but_batch"], ["motion_mean"]),
+            node("Add", ["next", "motion_mean"], ["state_out"]),
+            node("Add", ["past_y", "y_f"], ["past_y_out"]),
+            node("Add", ["past_c", "trust"], ["past_c_out"]),
         ]
     else:
         nodes.append(node("Identity", ["next"], ["state_out"]))
@@ -108,14 +112,18 @@ def generator(spec: GraphSpec = SPEC) -> onnx.ModelProto:
         value("strength", f32, ["N", 1]),
         value("state", f32, state),
     ]
-    if spec.motion:
-        inputs.append(value("motion", f32, ["N", 2, "h", "w"]))
     outputs = [
         value("y_out", u8, luma),
         value("u_out", u8, chroma),
         value("v_out", u8, chroma),
         value("state_out", f32, state),
     ]
+    if spec.motion:
+        past: dict[str, Shape] = {"past_y": luma, "past_c": ["N", 2, "H2", "W2"]}
+        inputs += [value(name, f32, shape) for name, shape in past.items()]
+        inputs.append(value("motion", f32, ["N", "H2", "W2", 2]))
+        inputs.append(value("trust", f32, ["N", 1, "H2", "W2"]))
+        outputs += [value(f"{name}_out", f32, shape) for name, shape in past.items()]
     model = _model("generator", nodes, inputs, outputs, constants)
     helper.set_model_props(model, spec.to_metadata())
     return model

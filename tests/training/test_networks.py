@@ -11,6 +11,7 @@ from streamfx.engines.contract import GraphSpec
 from streamfx.training.export import export_generator, export_style_encoder
 from streamfx.training.networks import (
     WIDTHS,
+    FineDetail,
     Generator,
     PlanesGraph,
     StyleEncoder,
@@ -23,7 +24,7 @@ def generator() -> Generator:
     torch.manual_seed(3)
     network = Generator(WIDTHS["small"]).eval()
     # A fresh network hardly changes its input: make it do something.
-    torch.nn.init.normal_(network.exit.weight, std=0.05)
+    torch.nn.init.normal_(network.exit.weight, std=0.02)
     return network
 
 
@@ -41,6 +42,9 @@ def feeds(spec: GraphSpec, height: int, width: int, luma: np.ndarray | None = No
         else:
             made[name] = random.normal(0, 0.5, shape).astype(np.float32)
     made["strength"][:] = 0.8
+    for name in ("past_y", "past_c"):
+        made[name] = random.uniform(0, 255, made[name].shape).astype(np.float32)
+    made["trust"] = random.uniform(0, 1, made["trust"].shape).astype(np.float32)
     if luma is not None:
         made["y"][0, 0] = luma
     return made
@@ -49,10 +53,7 @@ def feeds(spec: GraphSpec, height: int, width: int, luma: np.ndarray | None = No
 def run(graph: bytes, inputs: dict, backend: str, precision: str) -> dict:
     size = inputs["y"].shape[2:]
     engine = load(graph, size=size, backend=backend, options=EngineOptions(precision=precision))
-    outputs = {
-        name: np.empty(spec.shape, np.float32 if name == "state_out" else np.uint8)
-        for name, spec in engine.outputs.items()
-    }
+    outputs = {name: np.empty(spec.shape, spec.dtype) for name, spec in engine.outputs.items()}
     engine.run(inputs, outputs)
     engine.close()
     return outputs
@@ -61,7 +62,7 @@ def run(graph: bytes, inputs: dict, backend: str, precision: str) -> dict:
 def torch_run(generator: Generator, inputs: dict) -> dict:
     with torch.no_grad():
         outputs = PlanesGraph(generator)(*(torch.from_numpy(x) for x in inputs.values()))
-    names = ("y_out", "u_out", "v_out", "state_out")
+    names = ("y_out", "u_out", "v_out", "state_out", "past_y_out", "past_c_out")
     return {name: tensor.numpy() for name, tensor in zip(names, outputs, strict=True)}
 
 
@@ -85,6 +86,8 @@ def test_fp32_back_ends_agree_with_torch(
         assert difference.max() <= 1
         assert (difference > 0).mean() < 0.01
     np.testing.assert_allclose(found["state_out"], wanted["state_out"], atol=2e-4)
+    for name in ("past_y_out", "past_c_out"):
+        np.testing.assert_allclose(found[name], wanted[name], atol=0.05)
 
 
 def test_bf16_keeps_smooth_gradients(generator: Generator, graph: bytes) -> None:
@@ -94,7 +97,7 @@ def test_bf16_keeps_smooth_gradients(generator: Generator, graph: bytes) -> None
     ramp = np.linspace(40, 200, 256)[None].repeat(96, 0).astype(np.uint8)
     inputs = feeds(generator.config.graph, 96, 256, ramp)
     inputs["u"][:], inputs["v"][:] = 120, 130
-    inputs["state"][:] = 0
+    inputs["state"][:] = inputs["trust"][:] = 0
     exact = run(graph, inputs, "openvino", "fp32")["y_out"].astype(int)
     fast = run(graph, inputs, "openvino", "bf16")["y_out"].astype(int)
     assert np.abs(exact - fast).mean() < 1.0
@@ -103,14 +106,51 @@ def test_bf16_keeps_smooth_gradients(generator: Generator, graph: bytes) -> None
 
 def test_strength_zero_is_the_input(generator: Generator, graph: bytes) -> None:
     inputs = feeds(generator.config.graph, 64, 64)
-    inputs["strength"][:] = 0
+    inputs["strength"][:] = inputs["trust"][:] = 0
     outputs = run(graph, inputs, "onnxruntime", "fp32")
     for plane in "yuv":
         np.testing.assert_array_equal(outputs[f"{plane}_out"], inputs[plane])
 
 
+def places(height: int, width: int, right: float = 0, down: float = 0) -> np.ndarray:
+    """The graph's `motion` where all moved by so many pixels."""
+    x = (np.arange(width // 2) * 4 + 2 + 2 * right) / width - 1
+    y = (np.arange(height // 2) * 4 + 2 + 2 * down) / height - 1
+    return np.stack(np.meshgrid(x, y), -1)[None].astype(np.float32)
+
+
+def test_the_past_is_moved_to_the_pixel(generator: Generator, graph: bytes) -> None:
+    inputs = feeds(generator.config.graph, 64, 96)
+    fresh = run(graph, inputs | {"trust": inputs["trust"] * 0}, "onnxruntime", "fp32")
+    inputs["motion"] = places(64, 96, right=3, down=-2)
+    inputs["trust"][:] = 0.25
+    mixed = run(graph, inputs, "onnxruntime", "fp32")
+    moved = inputs["past_y"][0, 0, 8:-12, 13:-7]
+    wanted = 0.75 * fresh["past_y_out"][0, 0, 10:-10, 10:-10] + 0.25 * moved
+    np.testing.assert_allclose(mixed["past_y_out"][0, 0, 10:-10, 10:-10], wanted, atol=0.02)
+    np.testing.assert_array_equal(np.rint(mixed["past_y_out"]), mixed["y_out"])
+    # A pixel and a half of chroma to the right lies between two of them.
+    two = inputs["past_c"][0, :, 4:-6, 6:-4] + inputs["past_c"][0, :, 4:-6, 7:-3]
+    wanted = 0.75 * fresh["past_c_out"][0, :, 5:-5, 5:-5] + 0.25 * two / 2
+    np.testing.assert_allclose(mixed["past_c_out"][0, :, 5:-5, 5:-5], wanted, atol=0.02)
+
+
+def test_fine_detail_is_the_same_at_every_pixel() -> None:
+    picture = torch.rand(1, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+    detail = [
+        torch.nn.functional.pixel_shuffle(
+            FineDetail()(torch.nn.functional.pixel_unshuffle(moved, 2)), 2
+        )
+        for moved in (picture, picture.roll((1, 1), (2, 3)))
+    ]
+    away = (detail[0].roll((1, 1), (2, 3)) - detail[1])[..., 5:-5, 5:-5]
+    assert away.abs().max() < 1e-5
+    assert FineDetail().kernel.sum((1, 2, 3)).abs().max() < 1e-5
+
+
 def test_the_state_matters_and_style_matters(generator: Generator) -> None:
     inputs = feeds(generator.config.graph, 64, 64)
+    inputs["trust"][:] = 0
     before = torch_run(generator, inputs)
     other_state = torch_run(generator, inputs | {"state": -inputs["state"]})
     other_style = torch_run(generator, inputs | {"style": -inputs["style"]})
