@@ -6,20 +6,22 @@
     great-wave+starry-night                 a term without a weight weighs 1
     image:picture.jpg                       a picture, read by the pack's style encoder
     image:my pic.jpg:0.5+great-wave:0.5     a mix of both
+    latent:7                                a style nobody painted: number 7 of 4,294,967,296
+    great-wave~7                            a variation of one; every number is another
 
 A plain picture path ends at the next `+`, and what follows its last colon is its weight if it
 is a number, else part of the path (`image:C:\\pic.jpg` is a path). A path that would be
 misread stands in double quotes, in which `""` is one quote: `image:"a+b:2.jpg":0.5`. Space
 around terms, paths and weights does not count.
 
-A kind of term is a word before a colon. `latent:` is reserved for later, and so is `~`.
+A kind of term is a word before a colon.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -31,7 +33,7 @@ from streamfx.pictures import read_picture
 if TYPE_CHECKING:
     from streamfx.styles import Pack
 
-Kind = Literal["style", "image"]
+Kind = Literal["style", "image", "latent"]
 
 RESERVED = frozenset({"image", "latent"})
 MOST_TERMS = 16
@@ -39,9 +41,11 @@ MOST_CHARACTERS = 4000
 
 _WEIGHT = re.compile(r"[0-9]+(\.[0-9]*)?|\.[0-9]+")
 _STYLE = re.compile(r"([a-z0-9-]+/)?[a-z0-9-]+")
+_SEED = re.compile(r"[0-9]{1,10}")
 _PART = re.compile(r'(?:"(?:[^"]|"")*"|[^+"])*')
 _QUOTED = re.compile(r'"((?:[^"]|"")*)"\s*(?::(.*))?', re.DOTALL)
 _LARGEST_WEIGHT = 1e6
+MOST_SEED = 2**32 - 1
 
 
 @dataclass(frozen=True)
@@ -50,13 +54,15 @@ class Term:
 
     Attributes:
         kind: what `name` is.
-        name: a style's name, with or without its pack; or a picture's path.
+        name: a style's name, with or without its pack; or a picture's path; or nothing.
         weight: 0..1; the weights of an expression sum to 1.
+        seed: which latent style, or which variation of the style; None = the style itself.
     """
 
     kind: Kind
     name: str
     weight: float = 1.0
+    seed: int | None = None
 
 
 def parse_expression(text: str) -> tuple[Term, ...]:
@@ -75,7 +81,7 @@ def parse_expression(text: str) -> tuple[Term, ...]:
         raise InputError(f"the weights in the style expression {text!r} are all 0")
     if abs(total - 1) < 1e-9:  # dividing again would only move the last digit
         return tuple(terms)
-    return tuple(Term(term.kind, term.name, term.weight / total) for term in terms)
+    return tuple(replace(term, weight=term.weight / total) for term in terms)
 
 
 def format_expression(terms: Iterable[Term]) -> str:
@@ -121,7 +127,20 @@ def resolve(terms: Iterable[Term], pack: Pack) -> NDArray[np.float32]:
 def _code(term: Term, pack: Pack) -> NDArray[np.float32]:
     if term.kind == "image":
         return pack.encode(read_picture(term.name))
-    return pack.style(term.name.rpartition("/")[2]).vector
+    if term.kind == "latent":
+        assert term.seed is not None
+        return pack.mapping(term.seed)
+    code = pack.style(term.name.rpartition("/")[2]).vector
+    return code if term.seed is None else vary(code, term.seed, pack)
+
+
+def vary(code: NDArray[np.float32], seed: int, pack: Pack) -> NDArray[np.float32]:
+    """The code, float32 [S], of variation number `seed` of a style with this code.
+
+    Raises:
+        InputError: the pack has no mapping network.
+    """
+    return np.asarray(code + pack.mapping.variation(seed), np.float32)
 
 
 def _names_pack(term: Term) -> bool:
@@ -150,16 +169,29 @@ def _parse_term(part: str, position: int) -> Term:
     if kind.strip() == "image":
         path, weight = _parse_path(rest.strip(), where)
         return Term("image", path, _parse_weight(weight, where))
-    if kind.strip() in RESERVED:
-        raise InputError(f"{kind.strip()}: {where} is not known to this version")
+    if kind.strip() == "latent":
+        number, colon, weight = rest.partition(":")
+        seed = _parse_seed(number, where)
+        return Term("latent", "", _parse_weight(weight if colon else None, where), seed)
     name, colon, weight = text.partition(":")
+    name, varied, number = name.partition("~")
     name = name.strip()
     if not _STYLE.fullmatch(name):
         raise InputError(
             f"{name!r} {where} is not a style name (lower-case letters, digits and dashes); "
             "for a picture write image:PATH"
         )
-    return Term("style", name, _parse_weight(weight if colon else None, where))
+    variation = _parse_seed(number, where) if varied else None
+    return Term("style", name, _parse_weight(weight if colon else None, where), variation)
+
+
+def _parse_seed(text: str, where: str) -> int:
+    if not _SEED.fullmatch(text.strip()) or int(text) > MOST_SEED:
+        raise InputError(
+            f"{text.strip()!r} {where} is not the number of a style, 0 to {MOST_SEED}; "
+            "write for example latent:7 or great-wave~7"
+        )
+    return int(text)
 
 
 def _parse_path(text: str, where: str) -> tuple[str, str | None]:
@@ -194,8 +226,10 @@ def _parse_weight(text: str | None, where: str) -> float:
 
 
 def _format_name(term: Term) -> str:
+    if term.kind == "latent":
+        return f"latent:{term.seed}"
     if term.kind == "style":
-        return term.name
+        return term.name if term.seed is None else f"{term.name}~{term.seed}"
     path = term.name
     if path != path.strip() or any(mark in path for mark in '+":'):
         path = '"' + path.replace('"', '""') + '"'

@@ -26,8 +26,9 @@ from pydantic import ValidationError
 
 from streamfx.encoder import StyleEncoder, read_encoder
 from streamfx.engines.errors import EngineError
-from streamfx.engines.graph import read_model, read_spec
+from streamfx.engines.graph import read_spec
 from streamfx.errors import InputError
+from streamfx.latents import MappingNetwork, read_mapping
 from streamfx.manifest import (
     FORMAT,
     GENERATOR,
@@ -156,6 +157,20 @@ class Pack:
             InputError: the pack has no style encoder.
         """
         return self._encoder(picture)
+
+    @cached_property
+    def mapping(self) -> MappingNetwork:
+        """The network behind `latent:` and `~`.
+
+        Raises:
+            InputError: the pack has none.
+        """
+        if MAPPING not in self.manifest.members:
+            raise InputError(
+                f"the style pack {self.name!r} has no mapping network, so it knows no latent "
+                "styles and no variations"
+            )
+        return MappingNetwork(self.read(MAPPING), self.manifest.network.style_size)
 
     @cached_property
     def _encoder(self) -> StyleEncoder:
@@ -354,6 +369,6 @@ def _check_content(name: str, data: bytes, manifest: Manifest) -> None:
         elif name == STYLE_ENCODER:
             read_encoder(data, network.style_size)
         elif name == MAPPING:
-            read_model(data)
+            read_mapping(data, network.style_size)
     except EngineError as error:
         raise _Refused(f"{name}: {error}") from error

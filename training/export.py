@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,10 @@ from safetensors.torch import save as save_tensors
 from torch import nn
 
 from streamfx.engines.contract import GraphSpec
-from streamfx.manifest import GENERATOR, STYLE_ENCODER
+from streamfx.latents import LATENT_SIZE
+from streamfx.manifest import GENERATOR, MAPPING, STYLE_ENCODER
 from streamfx.styles import Pack, write_pack
+from streamfx.training.mapping import Mapping
 from streamfx.training.networks import Generator, Networks, PlanesGraph, StyleEncoder
 from streamfx.training.recipes import Recipe
 
@@ -56,12 +57,20 @@ def export_style_encoder(encoder: StyleEncoder) -> bytes:
     return bytes(model.SerializeToString())
 
 
+def export_mapping(mapping: Mapping) -> bytes:
+    """The mapping network as an ONNX graph: latent [N,64] -> style [N,S]."""
+    latent = torch.zeros(1, LATENT_SIZE)
+    axes = {"latent": {0: "N"}, "style": {0: "N"}}
+    model = _export(mapping.eval(), (latent,), ["latent"], ["style"], axes)
+    return bytes(model.SerializeToString())
+
+
 def _export(
     module: nn.Module,
     inputs: tuple[torch.Tensor, ...],
     names: list[str],
     outputs: list[str],
-    axes: Mapping[str, Mapping[int, str]],
+    axes: dict[str, dict[int, str]],
 ) -> onnx.ModelProto:
     buffer = io.BytesIO()
     with warnings.catch_warnings():
@@ -98,14 +107,16 @@ def export_pack(
     path: Path,
     recipe: Recipe,
     networks: Networks,
-    figures: Mapping[str, Any],
-    thumbnails: Mapping[str, bytes] | None = None,
+    figures: dict[str, Any],
+    thumbnails: dict[str, bytes] | None = None,
+    mapping: Mapping | None = None,
 ) -> Pack:
     """Write the style pack of a run.
 
     Args:
         figures: what was measured, for the manifest.
         thumbnails: JPEG data by style name.
+        mapping: what latent styles and variations come from; None = the pack has none.
 
     Raises:
         InputError: the pack cannot be written there.
@@ -119,6 +130,9 @@ def export_pack(
         "training/encoder.safetensors": _weights(networks.encoder),
         **{f"thumbnails/{name}.jpg": data for name, data in thumbnails.items()},
     }
+    if mapping is not None:
+        members[MAPPING] = export_mapping(mapping)
+        members["training/mapping.safetensors"] = _weights(mapping)
     styles = []
     codes = networks.codes.weight.detach().numpy()
     for code, (name, entry) in zip(codes, recipe.styles.items(), strict=True):
@@ -146,7 +160,7 @@ def export_pack(
         },
         "styles": styles,
         "recipe": recipe.model_dump(mode="json"),
-        "figures": dict(figures),
+        "figures": figures,
     }
     return write_pack(path, manifest, members)
 

@@ -75,6 +75,11 @@ def contrast(pictures: Tensor) -> Tensor:
     return ((across + down) / 2).clamp(min=0.01)
 
 
+def beyond(value: Tensor, free: float) -> Tensor:
+    """What of a value is more than costs nothing."""
+    return F.relu(value - free)
+
+
 def warping(later: Tensor, earlier_moved: Tensor, visible: Tensor) -> Tensor:
     """Mean difference of a frame to its predecessor moved onto it, where both see the thing.
 

@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -25,6 +26,7 @@ from streamfx.styles import Pack
 from streamfx.training.color import planes_to_rgb, rgb_to_planes
 from streamfx.training.export import export_pack
 from streamfx.training.library import Library, build_library
+from streamfx.training.mapping import train_mapping
 from streamfx.training.networks import Networks
 from streamfx.training.recipes import Recipe
 from streamfx.training.trainer import Trainer
@@ -92,14 +94,21 @@ def train(
         finally:
             trainer.save(checkpoint)
         _write_samples(run, trainer)
-    figures = {
+    figures: dict[str, Any] = {
         "iterations": trainer.progress.iteration,
         "minutes": round(trainer.progress.seconds / 60, 1),
         "losses": {name: round(value, 5) for name, value in trainer.progress.losses.items()},
     }
-    return export_pack(
-        output, recipe, trainer.average, figures, _thumbnails(trainer.average, recipe)
+    console.print("training the mapping network of the latent styles")
+    mapping, distance = train_mapping(
+        trainer.average.encoder,
+        trainer.average.codes.weight,
+        [style.painting for style in library.styles],
+        seed=recipe.seed,
     )
+    figures["mapping_distance"] = round(distance, 4)
+    thumbnails = _thumbnails(trainer.average, recipe)
+    return export_pack(output, recipe, trainer.average, figures, thumbnails, mapping)
 
 
 def _share(trainer: Trainer, minutes: float | None) -> float:

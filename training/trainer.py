@@ -232,12 +232,12 @@ class Trainer:
         last = out.shape[1] - 1
         near = [self._warp_error(batch, rgb, t, t - 1) for t in range(1, last + 1)]
         kept = losses.contrast(rgb)
-        terms["warp"] = torch.stack(near).mean() / kept
-        terms["long_term"] = self._warp_error(batch, rgb, last, 0) / kept
+        free = self.recipe.tolerance.warp
+        terms["warp"] = losses.beyond(torch.stack(near).mean() / kept, free)
+        terms["long_term"] = losses.beyond(self._warp_error(batch, rgb, last, 0) / kept, free)
         return terms
 
-    @staticmethod
-    def _shift_error(out: Tensor, shifts: NDArray[np.int64]) -> Tensor:
+    def _shift_error(self, out: Tensor, shifts: NDArray[np.int64]) -> Tensor:
         rgb = planes_to_rgb(out[:, 0])
         here, there = rgb.chunk(2)
         # The network looks far, and the two windows have different surroundings.
@@ -246,7 +246,8 @@ class Trainer:
             losses.equivariance(a, b, int(rows), int(columns), border)
             for a, b, (rows, columns) in zip(here, there, shifts, strict=True)
         ]
-        return torch.stack(errors).mean() / losses.contrast(rgb)
+        error = losses.beyond(torch.stack(errors).mean(), self.recipe.tolerance.shift / 255)
+        return error / losses.contrast(rgb)
 
     def _warp_error(self, batch: Batch, rgb: Tensor, later: int, earlier: int) -> Tensor:
         flow, visible = self._flow(batch, later, earlier)

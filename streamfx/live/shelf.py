@@ -5,27 +5,23 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
-from typing import Any, Literal
+from typing import Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from streamfx.demo import draw
 from streamfx.errors import InputError, StreamFXError
-from streamfx.expressions import Term, parse_expression, resolve
+from streamfx.expressions import Term, parse_expression, resolve, vary
 from streamfx.pictures import Picture
 from streamfx.styles import DEFAULT, Pack, find_pack
-from streamfx.stylizer import Stylizer
+from streamfx.thumbnails import encode_jpeg, scene_thumbnail
 
 Kind = Literal["catalogue", "picture"]
 
 _LONGEST_TITLE = 100
-_THUMBNAIL = (320, 180)
-_SCENE_TIME = 3.0  # seconds into the demo scene
-_JPEG = [cv2.IMWRITE_JPEG_QUALITY, 88]
 
 
 @dataclass(frozen=True)
@@ -158,36 +154,26 @@ class StyleShelf:
             return self._painting(name)
         with self._working:
             if added.thumbnail is None:
-                added.thumbnail = self._restyled(added.code)
+                added.thumbnail = scene_thumbnail(self.pack, added.code, self._backend)
         return added.thumbnail
 
     def _code(self, term: Term) -> NDArray[np.float32]:
         with self._lock:
-            if term.name in self._added:
+            added = self._added.get(term.name)
+            if added is not None:
                 self._added.move_to_end(term.name)
-                return self._added[term.name].code
-        return resolve((Term("style", term.name),), self.pack)
+        if added is None:
+            return resolve((replace(term, weight=1.0),), self.pack)
+        return added.code if term.seed is None else vary(added.code, term.seed, self.pack)
 
     def _painting(self, name: str) -> bytes:
         member = self.pack.style(name).thumbnail
         if member is None:
-            return self._restyled(self.resolve(name))
+            return scene_thumbnail(self.pack, self.resolve(name), self._backend)
         data = self.pack.read(member)
         if member.endswith(".jpg"):
             return data
         picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
         if picture is None:
             raise StreamFXError(f"the thumbnail of {name} in this style pack is damaged")
-        return _jpeg(picture)
-
-    def _restyled(self, code: NDArray[np.float32]) -> bytes:
-        first = self.pack.styles[0].name
-        with Stylizer(first, pack=self.pack, backend=self._backend, threads=1) as stylizer:
-            stylizer.code = code
-            picture = stylizer.picture(draw(_SCENE_TIME, *_THUMBNAIL))
-        return _jpeg(picture[:, :, ::-1])
-
-
-def _jpeg(bgr: NDArray[Any]) -> bytes:
-    _, data = cv2.imencode(".jpg", np.ascontiguousarray(bgr), _JPEG)
-    return bytes(data)
+        return encode_jpeg(picture)

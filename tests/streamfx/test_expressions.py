@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -13,13 +14,15 @@ from hypothesis import strategies as st
 import packs
 from streamfx.errors import InputError
 from streamfx.expressions import (
+    MOST_SEED,
     Term,
     format_expression,
     pack_named_by,
     parse_expression,
     resolve,
 )
-from streamfx.styles import Pack
+from streamfx.latents import VARIATION, draw_latent
+from streamfx.styles import Pack, write_pack
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +48,9 @@ def pack(tmp_path_factory: pytest.TempPathFactory) -> Pack:
         ('image:"a+b":3+b', [("image", "a+b", 0.75), ("style", "b", 0.25)]),
         ('image:"say ""hi"".jpg"', [("image", 'say "hi".jpg', 1.0)]),
         ("image:./2024:12", [("image", "./2024", 1.0)]),
+        ("great-wave~7:0.5+b:0.5", [("style", "great-wave", 0.5), ("style", "b", 0.5)]),
+        ("latent:7", [("latent", "", 1.0)]),
+        ("latent:7:3+p/a ~ 08", [("latent", "", 0.75), ("style", "p/a", 0.25)]),
     ],
 )
 def test_parse(text: str, terms: list[tuple[str, str, float]]) -> None:
@@ -74,8 +80,11 @@ def test_parse(text: str, terms: list[tuple[str, str, float]]) -> None:
         ('image:"a.jpg', "quote at position 7"),
         ('image:a"b".jpg', "must be quoted as a whole"),
         ('image:"a.jpg"0.5', "comes a weight"),
-        ("latent:42", "not known to this version"),
-        ("a~42", "'a~42'"),
+        ("latent:", "'' at position 1 .* is not the number of a style"),
+        ("latent:-1", "'-1' at position 1"),
+        ("a+b~4294967296", "'4294967296' at position 3"),
+        ("a~", "write for example latent:7 or great-wave~7"),
+        ("~7", "'' at position 1 .* is not a style name"),
         ("+".join("a" * 17), "at most 16 styles, not 17"),
         ("a" * 4001, "at most 4000 characters"),
     ],
@@ -88,11 +97,14 @@ def test_refuse(text: str, message: str) -> None:
 names = st.from_regex(r"([a-z0-9-]{1,8}/)?[a-z0-9-]{1,12}", fullmatch=True).filter(
     lambda name: name not in ("image", "latent")
 )
+seeds = st.integers(0, MOST_SEED)
 paths = st.text(min_size=1, max_size=20)
 terms = st.lists(
     st.one_of(
         st.builds(Term, st.just("style"), names, st.floats(1e-6, 1)),
         st.builds(Term, st.just("image"), paths, st.floats(1e-6, 1)),
+        st.builds(Term, st.just("style"), names, st.floats(1e-6, 1), seeds),
+        st.builds(Term, st.just("latent"), st.just(""), st.floats(1e-6, 1), seeds),
     ),
     min_size=1,
     max_size=6,
@@ -102,9 +114,9 @@ terms = st.lists(
 @given(terms)
 def test_round_trip(parts: list[Term]) -> None:
     total = sum(term.weight for term in parts)
-    wanted = tuple(Term(term.kind, term.name, term.weight / total) for term in parts)
+    wanted = tuple(replace(term, weight=term.weight / total) for term in parts)
     if len(wanted) == 1:
-        wanted = (Term(wanted[0].kind, wanted[0].name, 1.0),)
+        wanted = (replace(wanted[0], weight=1.0),)
     assert parse_expression(format_expression(wanted)) == wanted
 
 
@@ -129,6 +141,28 @@ def test_a_mix_is_the_weighted_sum(pack: Pack, tmp_path: Path) -> None:
     )
     assert code.dtype == np.float32
     np.testing.assert_allclose(code, [0.5 + 0.2 * 0.8, 0.3 + 0.2 * 0.4, 0.2 * 0.2, 0], atol=1e-4)
+
+
+def test_seeds_name_codes_for_good(pack: Pack) -> None:
+    """The test graph gives the first numbers of z as the code."""
+    latent = resolve(parse_expression("latent:7"), pack)
+    np.testing.assert_array_equal(latent, draw_latent(7)[: len(latent)])
+    assert not np.array_equal(latent, resolve(parse_expression("latent:8"), pack))
+    varied = resolve(parse_expression("great-wave~7"), pack)
+    middle = np.mean([draw_latent(seed)[: len(latent)] for seed in range(256)], axis=0)
+    style = pack.style("great-wave").vector
+    np.testing.assert_allclose(varied, style + VARIATION * (latent - middle), atol=1e-5)
+    mix = resolve(parse_expression("latent:7:0.5+great-wave~7:0.5"), pack)
+    np.testing.assert_allclose(mix, (latent + varied) / 2, atol=1e-6)
+
+
+def test_a_pack_without_a_mapping_network(tmp_path: Path) -> None:
+    members = packs.members()
+    del members["mapping.onnx"]
+    pack = write_pack(tmp_path / "a.stylepack", packs.manifest(), members)
+    for text in ("latent:7", "great-wave~7"):
+        with pytest.raises(InputError, match="no latent styles and no variations"):
+            resolve(parse_expression(text), pack)
 
 
 def test_resolve_refuses(pack: Pack, tmp_path: Path) -> None:

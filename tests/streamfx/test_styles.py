@@ -100,8 +100,8 @@ def test_unknown_style_names_the_nearest(tmp_path: Path) -> None:
         pack.style("stary-nite")
     with pytest.raises(InputError, match="it has great-wave, starry-night, the-harvesters"):
         pack.style("xyzzy")
-    with pytest.raises(InputError, match=r"has no mapping\.onnx"):
-        pack.read("mapping.onnx")
+    with pytest.raises(InputError, match=r"has no training/a\.safetensors"):
+        pack.read("training/a.safetensors")
 
 
 def _set(*keys: Any, value: Any) -> Callable[[dict[str, Any], dict[str, bytes]], None]:
@@ -162,7 +162,7 @@ def _other_network(manifest: dict[str, Any], contents: dict[str, bytes]) -> None
         (_other_network, "two different networks"),
         (_swap_generator, r"generator\.onnx is not what the manifest says"),
         (_drop_member, r"differ in style_encoder\.onnx"),
-        (_unlisted("mapping.onnx"), r"differ in mapping\.onnx"),
+        (_unlisted("training/a.safetensors"), r"differ in training/a\.safetensors"),
         (_unlisted("evil.pkl"), "'evil.pkl', which does not belong"),
         (_unlisted("../evil.onnx"), "'../evil.onnx', which does not belong"),
         (_unlisted("/etc/evil.onnx"), "does not belong"),

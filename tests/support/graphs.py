@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from streamfx.engines.contract import GraphSpec
+from streamfx.latents import LATENT_SIZE
 
 Shape = list[str | int | None]
 
@@ -141,6 +142,18 @@ def style_encoder(style_size: int = SPEC.style_size) -> onnx.ModelProto:
         [value("picture", TensorProto.FLOAT, ["N", 3, 256, 256])],
         [value("style", TensorProto.FLOAT, ["N", style_size])],
         {"spatial": np.array([2, 3]), "pads": np.array([0, 0, 0, style_size - 3])},
+    )
+
+
+def mapping(style_size: int = SPEC.style_size) -> onnx.ModelProto:
+    """latent -> its first numbers."""
+    value = helper.make_tensor_value_info
+    return _model(
+        "mapping",
+        [helper.make_node("Slice", ["latent", "first", "size", "axis"], ["style"])],
+        [value("latent", TensorProto.FLOAT, ["N", LATENT_SIZE])],
+        [value("style", TensorProto.FLOAT, ["N", style_size])],
+        {"first": np.array([0]), "size": np.array([style_size]), "axis": np.array([1])},
     )
 
 

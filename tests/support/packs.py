@@ -52,6 +52,7 @@ def members(spec: GraphSpec = graphs.SPEC) -> dict[str, bytes]:
     return {
         "generator.onnx": graphs.generator(spec).SerializeToString(),
         "style_encoder.onnx": graphs.style_encoder(spec.style_size).SerializeToString(),
+        "mapping.onnx": graphs.mapping(spec.style_size).SerializeToString(),
         **{f"thumbnails/{style['name']}.png": thumbnail for style in manifest(spec)["styles"]},
     }
 

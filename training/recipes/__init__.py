@@ -82,6 +82,21 @@ class LossWeights(_Strict):
     r1: float = Field(0.5, ge=0)
 
 
+class Tolerance(_Strict):
+    """What unsteadiness costs nothing: as much as the looks report allows, and a little less.
+
+    Pressed all the way down, unsteadiness goes together with the marks.
+
+    Attributes:
+        shift: difference that a shift makes, in levels of 255.
+        warp: difference along the flow, in mean gradients of the picture (see
+            `streamfx.training.losses.contrast`); for `warp` and `long_term` alike.
+    """
+
+    shift: float = Field(3, ge=0)
+    warp: float = Field(0.35, ge=0)
+
+
 class OptimizerConfig(_Strict):
     """Adam, and when the adversarial part begins.
 
@@ -113,6 +128,7 @@ class Recipe(_Strict):
     data: DataConfig = DataConfig()
     teacher: TeacherConfig = TeacherConfig()
     losses: LossWeights = LossWeights()
+    tolerance: Tolerance = Tolerance()
     optimizer: OptimizerConfig = OptimizerConfig()
 
     @model_validator(mode="after")
