@@ -117,6 +117,18 @@ def save(
 
 
 @app.command()
+def forget(
+    name: Annotated[str, typer.Argument(help="A style that was kept.")],
+    *,
+    mine: Annotated[str, typer.Option("--from", help="The pack that keeps it.")] = "mine",
+) -> None:
+    """Take a style out of your own pack."""
+    from streamfx.saved import forget_style
+
+    forget_style(name, mine)
+
+
+@app.command()
 def explore(
     *,
     output: Annotated[Path, typer.Option("--output", "-o", help="NAME.png or NAME.jpg.")],

@@ -16,14 +16,18 @@ from streamfx.pictures import Picture, TooManyPixels, decode_picture
 from streamfx.server.auth import allowed
 from streamfx.server.config import CONFIG, IceServer
 from streamfx.server.events import FEED
+from streamfx.server.exploring import PreviewQuery, explore_styles, preview_style
 from streamfx.server.hub import HUB, Busy, Entry
 from streamfx.server.metrics import scrape
 from streamfx.server.models import (
+    Candidates,
     Defaults,
+    Exploration,
     Health,
     IceServerInfo,
     Info,
     NewStream,
+    NewStyle,
     Percentiles,
     PictureLimits,
     SourcesInfo,
@@ -186,11 +190,20 @@ async def add_style(request: web.Request) -> web.Response:
     return _json(_style(style), status=201, headers={"Location": location})
 
 
+async def keep_style(request: web.Request) -> web.Response:
+    shelf = request.app[HUB].shelf
+    wanted = await read_json(request, NewStyle, request.app[CONFIG].limits.json_bytes)
+    if wanted.name in shelf.names():
+        raise web.HTTPConflict(text=f"there is a style {wanted.name!r} already; take another name")
+    style = await asyncio.to_thread(shelf.save, wanted.name, wanted.style, wanted.title)
+    return _json(_style(style), status=201, headers={"Location": f"/api/styles/{style.name}"})
+
+
 async def remove_style(request: web.Request) -> web.Response:
     style = _shelf_style(request)
-    if style.kind != "picture":
+    if style.kind == "catalogue":
         raise web.HTTPForbidden(text=f"the style {style.name!r} belongs to the pack and stays")
-    request.app[HUB].shelf.remove(style.name)
+    await asyncio.to_thread(request.app[HUB].shelf.remove, style.name)
     return web.Response(status=204)
 
 
@@ -283,6 +296,37 @@ OPERATIONS: tuple[Operation, ...] = (
         headers=_LOCATION,
     ),
     Operation(
+        "POST",
+        "/api/styles/kept",
+        keep_style,
+        "Keep a style expression as a style, here and in the user's own pack",
+        status=201,
+        answer=Style,
+        body=NewStyle,
+        errors=(409,),
+        scopes=("control",),
+        headers=_LOCATION,
+    ),
+    Operation(
+        "POST",
+        "/api/explore",
+        explore_styles,
+        "Variations of a style to choose from, or the next ones bred from those that pleased",
+        answer=Candidates,
+        body=Exploration,
+        scopes=("control",),
+    ),
+    Operation(
+        "GET",
+        "/api/preview",
+        preview_style,
+        "The running picture in a style",
+        answer=_JPEG,
+        query=PreviewQuery,
+        errors=(404, 503),
+        scopes=("control",),
+    ),
+    Operation(
         "GET",
         "/api/styles/{name}/thumbnail",
         get_thumbnail,
@@ -294,7 +338,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "DELETE",
         "/api/styles/{name}",
         remove_style,
-        "Forget the style of a picture",
+        "Forget the style of a picture, or one that was kept",
         status=204,
         scopes=("control",),
     ),

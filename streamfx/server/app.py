@@ -15,7 +15,7 @@ from aiohttp.typedefs import Handler
 
 from streamfx.errors import EngineError, InputError, StreamFXError
 from streamfx.live.shelf import StyleShelf
-from streamfx.server import api, signalling, static
+from streamfx.server import api, exploring, signalling, static
 from streamfx.server.config import CONFIG, ServerConfig
 from streamfx.server.events import FEED, Feed
 from streamfx.server.hub import HUB, Busy, Hub, Taken
@@ -44,6 +44,7 @@ def make_app(config: ServerConfig) -> web.Application:
     app[CONFIG], app[HUB], app[METRICS] = config, hub, metrics
     app[FEED] = Feed(hub, api.view, config.limits.listeners)
     app[api.UPLOADS] = asyncio.Semaphore(api.MOST_UPLOADS)
+    app[exploring.PREVIEWS] = asyncio.Semaphore(exploring.MOST_PREVIEWS)
     app.add_routes([operation.route() for operation in api.OPERATIONS])
     signalling.setup(app)
     app.add_routes(static.routes())

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from streamfx.expressions import MOST_CHARACTERS
+from streamfx.explore import MOST_CANDIDATES, MOST_KEPT
+from streamfx.expressions import MOST_CHARACTERS, MOST_SEED
 from streamfx.live.settings import LONGEST_FADE_MS
 from streamfx.server.hub import STREAM_ID
 from streamfx.server.sources import LONGEST
@@ -101,19 +102,47 @@ class Streams(_Answer):
 
 
 class Style(_Answer):
-    """A style of the pack, or a picture that was added."""
+    """A style of the pack, a picture that was added, or an expression that was kept."""
 
     name: str
     title: str
     author: str
     year: str
     licence: str
-    kind: Literal["catalogue", "picture"]
+    kind: Literal["catalogue", "picture", "saved"]
     thumbnail: str
 
 
 class Styles(_Answer):
     styles: list[Style]
+
+
+class NewStyle(_Request):
+    """An expression to be kept as a style."""
+
+    name: Annotated[str, StringConstraints(pattern="^[a-z0-9]+(-[a-z0-9]+)*$", max_length=64)]
+    style: Expression
+    title: Annotated[str, StringConstraints(max_length=200)] = ""
+
+
+class Exploration(_Request):
+    """What to draw variations of; see the styles' expressions."""
+
+    like: Expression | None = Field(None, description="what to vary; latent styles without it")
+    kept: Annotated[list[Expression], Field(max_length=MOST_KEPT)] = Field(
+        default_factory=list, description="those that pleased; the next ones are bred from them"
+    )
+    generation: Annotated[int, Field(ge=0, le=1000)] = Field(
+        0, description="how many times was chosen before; later ones lie closer together"
+    )
+    seed: Annotated[int, Field(ge=0, le=MOST_SEED)] = 0
+    count: Annotated[int, Field(ge=1, le=MOST_CANDIDATES)] = 9
+
+
+class Candidates(_Answer):
+    """Style expressions to choose from."""
+
+    styles: list[str]
 
 
 class IceServerInfo(_Answer):

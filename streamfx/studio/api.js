@@ -23,7 +23,7 @@ import { forgetToken, token } from "./tokens.js";
  * @typedef {Control & {id: string, state: string, source: string, viewers: number,
  *   stats: Stats}} Stream
  * @typedef {{name: string, title: string, author: string, year: string | number | null,
- *   kind: "catalogue" | "picture", thumbnail: string}} Style
+ *   kind: "catalogue" | "picture" | "saved", thumbnail: string}} Style
  * @typedef {object} Info
  * @property {RTCIceServer[]} ice_servers
  * @property {Record<Kind, boolean>} tokens which are needed
@@ -87,6 +87,28 @@ export class Api {
 
   /** @returns {Promise<Style[]>} */
   styles = async () => (await this.#json("GET", "/api/styles")).styles;
+
+  /**
+   * Style expressions to choose from.
+   * @param {{like?: string, kept: string[], generation: number, seed: number}} search
+   * @returns {Promise<string[]>}
+   */
+  explore = async (search) => (await this.#json("POST", "/api/explore", search)).styles;
+
+  /**
+   * The running picture of a stream, or the demo scene, in a style; the caller revokes it.
+   * @param {string} style an expression
+   * @param {string | undefined} stream
+   * @returns {Promise<string>} a blob's address
+   */
+  async preview(style, stream) {
+    const query = new URLSearchParams(stream ? { style, stream } : { style });
+    const response = await this.request("control", `/api/preview?${query}`);
+    return URL.createObjectURL(await response.blob());
+  }
+
+  /** @param {{name: string, style: string, title: string}} body @returns {Promise<Style>} */
+  keepStyle = (body) => this.#json("POST", "/api/styles/kept", body);
 
   /** @param {string} name */
   removeStyle = (name) => this.request("control", `/api/styles/${name}`, { method: "DELETE" });

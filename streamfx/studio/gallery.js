@@ -74,8 +74,9 @@ export class Gallery {
     this.control = control;
   }
 
-  /** @param {string} name choose a style alone, as a click on its card does */
+  /** @param {string} name choose a style or another expression alone, as a click does */
   choose(name) {
+    this.#expression = name;
     for (const radio of this.#radios) radio.checked = radio.value === name;
     this.#parts.second.value = "";
     this.#changed({ style: name });
@@ -118,8 +119,8 @@ export class Gallery {
     const find = (part) => /** @type {T} */ (card.querySelector(part));
     /** @type {HTMLInputElement} */ (find("input")).value = style.name;
     find(".card-title").textContent = style.title;
-    const own = style.kind === "picture";
-    const by = own ? "your picture" : [style.author, style.year].filter(Boolean).join(", ");
+    const own = { picture: "your picture", saved: "kept by you", catalogue: "" }[style.kind];
+    const by = own || [style.author, style.year].filter(Boolean).join(", ");
     find(".card-by").textContent = by;
     const image = /** @type {HTMLImageElement} */ (find("img"));
     this.#hooks.thumbnail(style).then(
@@ -127,7 +128,7 @@ export class Gallery {
       () => image.remove(), // the card's plain ground stays
     );
     const remove = /** @type {HTMLButtonElement} */ (find("button"));
-    remove.hidden = !own;
+    remove.hidden = style.kind === "catalogue";
     remove.setAttribute("aria-label", `Remove the style ${style.title}`);
     remove.addEventListener("click", () => this.#hooks.remove(style));
     return card;

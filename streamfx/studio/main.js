@@ -7,6 +7,7 @@ import { askSource, copy, FROM_OBS, links, showLinks, signIn, wireCopying } from
 import { $, dialog } from "./dom.js";
 import { acceptFiles, readPicture } from "./drop.js";
 import { StudioError } from "./errors.js";
+import { Explorer } from "./explore.js";
 import { Gallery } from "./gallery.js";
 import { OnAir } from "./onair.js";
 import { latest } from "./retry.js";
@@ -52,6 +53,14 @@ const gallery = new Gallery(
     thumbnail: (style) => api.thumbnail(style),
   },
 );
+
+new Explorer(api, {
+  current: () => gallery.control.style,
+  stream: () => session?.id,
+  choose: (expression) => gallery.choose(expression),
+  attempt: (action) => void attempt(action),
+  keep: keepStyle,
+});
 
 /** @param {() => Promise<unknown>} action what a person asked for; a failure is told */
 async function attempt(action) {
@@ -163,6 +172,17 @@ async function take(file) {
   gallery.styles = await api.styles();
   gallery.choose(style.name);
   messages.note(`“${style.title}” is a style now.`);
+}
+
+/** @param {string} title @param {string} expression */
+async function keepStyle(title, expression) {
+  const plain = title.normalize("NFKD").toLowerCase().replace(/[^a-z0-9]+/g, "-");
+  const name = plain.replace(/^-+|-+$/g, "").slice(0, 60);
+  if (!name) throw new StudioError("Give it a name with letters or digits.");
+  const style = await api.keepStyle({ name, style: expression, title });
+  gallery.styles = await api.styles();
+  gallery.choose(style.name);
+  messages.note(`“${style.title}” is among your styles now.`);
 }
 
 /** @param {import("./api.js").Style} style */

@@ -56,7 +56,7 @@ def test_a_picture_becomes_a_style(shelf: StyleShelf) -> None:
     shelf.remove(style.name)
     with pytest.raises(InputError, match=r"no style 'picture-"):
         shelf.resolve(style.name)
-    with pytest.raises(InputError, match="no added picture is called 'great-wave'"):
+    with pytest.raises(InputError, match="no added style is called 'great-wave'"):
         shelf.remove("great-wave")
 
 

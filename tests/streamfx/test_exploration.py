@@ -14,7 +14,7 @@ from streamfx.cli.styles import app
 from streamfx.errors import InputError
 from streamfx.exploration import Search
 from streamfx.expressions import parse_expression, resolve
-from streamfx.saved import save_style
+from streamfx.saved import forget_style, open_mine, save_style
 from streamfx.styles import Pack, find_pack
 
 RUNNER = CliRunner()
@@ -73,6 +73,20 @@ def test_a_kept_style_is_drawn_as_it_was(pack: Pack) -> None:
     save_style("more-sea", "mine/sea~4")
     assert [style.name for style in find_pack("mine").styles] == ["sea", "more-sea"]
     assert find_pack("mine").read("thumbnails/sea.jpg") == mine.read("thumbnails/sea.jpg")
+
+
+def test_forget(pack: Pack) -> None:
+    with pytest.raises(InputError, match="nothing was kept"):
+        forget_style("sea")
+    for name in ("sea", "sky"):
+        save_style(name, "latent:1", pack=str(pack.path))
+    run("forget", "sea")
+    assert [style.name for style in find_pack("mine").styles] == ["sky"]
+    assert "thumbnails/sea.jpg" not in find_pack("mine").manifest.members
+    with pytest.raises(InputError, match="no style 'sea'"):
+        forget_style("sea")
+    forget_style("sky")
+    assert open_mine() is None
 
 
 def test_what_cannot_be_kept(pack: Pack, tmp_path: Path) -> None:
