@@ -166,8 +166,9 @@ def _draw_stills(
         painted.append(target)
         styles.append([first, second])
         mix.append([share])
-        pictures.append(_style_crop(random, a.painting))
-        patches.append(_patch(random, a.painting, data.window))
+        painting = a.paintings[int(random.integers(len(a.paintings)))]
+        pictures.append(_style_crop(random, painting))
+        patches.append(_patch(random, painting, data.window))
     return _Stills(
         contents=_tensor(np.stack(stills)),
         targets=torch.from_numpy(np.stack(painted)).movedim(-1, -3) / 255,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import av
@@ -84,13 +85,20 @@ def read_clip(path: Path, width: int = 640, runs: int = 3, run_length: int = 8) 
 def _read_run(
     container: av.container.InputContainer, seconds: float, width: int, length: int
 ) -> tuple[RGB, ...]:
-    container.seek(int(seconds * av.time_base))
     frames: list[RGB] = []
-    for index, frame in enumerate(container.decode(video=0)):
-        if index >= MAX_SEEK_FRAMES or len(frames) == length:
-            break
-        if frames or frame.time is None or frame.time >= seconds:
-            height = 2 * round(frame.height * width / frame.width / 2)
-            rgb = frame.to_ndarray(width=width, height=height, format="rgb24", interpolation="AREA")
-            frames.append(as_video(np.asarray(rgb, np.uint8)))
+    for frame in islice(frames_from(container, seconds), length):
+        height = 2 * round(frame.height * width / frame.width / 2)
+        rgb = frame.to_ndarray(width=width, height=height, format="rgb24", interpolation="AREA")
+        frames.append(as_video(np.asarray(rgb, np.uint8)))
     return tuple(frames)
+
+
+def frames_from(container: av.container.InputContainer, seconds: float) -> Iterator[av.VideoFrame]:
+    """The frames from a time on; at most `MAX_SEEK_FRAMES` are decoded on the way to it."""
+    container.seek(int(seconds * av.time_base))
+    frames = container.decode(video=0)
+    for frame in islice(frames, MAX_SEEK_FRAMES):
+        if frame.time is None or frame.time >= seconds:
+            yield frame
+            yield from frames
+            return

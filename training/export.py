@@ -17,6 +17,7 @@ from streamfx.engines.contract import GraphSpec
 from streamfx.latents import LATENT_SIZE
 from streamfx.manifest import GENERATOR, MAPPING, STYLE_ENCODER
 from streamfx.styles import Pack, write_pack
+from streamfx.training.base import ENCODER_WEIGHTS, GENERATOR_WEIGHTS
 from streamfx.training.mapping import Mapping
 from streamfx.training.networks import Generator, Networks, PlanesGraph, StyleEncoder
 from streamfx.training.recipes import Recipe
@@ -126,8 +127,8 @@ def export_pack(
     members = {
         GENERATOR: export_generator(networks.generator),
         STYLE_ENCODER: export_style_encoder(networks.encoder),
-        "training/generator.safetensors": _weights(networks.generator),
-        "training/encoder.safetensors": _weights(networks.encoder),
+        GENERATOR_WEIGHTS: _weights(networks.generator),
+        ENCODER_WEIGHTS: _weights(networks.encoder),
         **{f"thumbnails/{name}.jpg": data for name, data in thumbnails.items()},
     }
     if mapping is not None:

@@ -16,17 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamfx.errors import InputError
+from streamfx.training.contents import read_contents
 from streamfx.training.recipes import Recipe
 from streamfx.training.teacher import (
     apply_palette,
     cache_key,
     palette_map,
     read_picture,
-    square,
     targets_for_style,
 )
 
-PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 PAINTING_SIDE = 448
 Pictures = NDArray[np.uint8]
 
@@ -37,13 +36,13 @@ class Style:
 
     Attributes:
         name: catalogue name, or the file's stem for an extra picture.
-        painting: uint8 [H,W,3], the shorter side `PAINTING_SIDE` or more.
+        paintings: uint8 [H,W,3] each, the shorter side `PAINTING_SIDE` or more; one at least.
         targets: uint8 [P,S,S,3]; `targets[i]` belongs to `contents[indices[i]]`.
         indices: [P].
     """
 
     name: str
-    painting: Pictures
+    paintings: tuple[Pictures, ...]
     targets: Pictures
     indices: NDArray[np.int64]
 
@@ -57,30 +56,9 @@ class Library:
     catalogue: int
 
 
-def list_pictures(folder: Path) -> list[Path]:
-    """The pictures in a folder, by name.
-
-    Raises:
-        InputError: no folder, or no picture in it.
-    """
-    if not folder.is_dir():
-        raise InputError(f"{folder} is not a folder of pictures")
-    paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES)
-    if not paths:
-        raise InputError(f"{folder} holds no pictures (.jpg, .png, .webp, .bmp, .tiff)")
-    return paths
-
-
-def evenly(paths: list[Path], count: int) -> list[Path]:
-    """At most `count` of the paths, evenly spaced."""
-    if len(paths) <= count:
-        return paths
-    return [paths[i * len(paths) // count] for i in range(count)]
-
-
 def build_library(
     recipe: Recipe,
-    content: Path,
+    content: Path | None,
     pictures: Path,
     cache: Path,
     progress: Callable[[str, int, int], None] = lambda what, done, total: None,
@@ -88,20 +66,28 @@ def build_library(
     """Read the pictures and make, or find in the cache, every target.
 
     Args:
+        content: see `streamfx.training.contents.read_contents`.
         progress: called with a style's name, targets done and targets in all.
 
     Raises:
         InputError: a folder or picture is missing or unreadable.
     """
-    paths = evenly(list_pictures(content), recipe.data.max_pictures)
-    named = {name: pictures / entry.picture for name, entry in recipe.styles.items()}
-    extra = {Path(name).stem: pictures / name for name in recipe.data.extra_pictures}
-    for path in (*named.values(), *extra.values()):
+    if not recipe.styles:
+        raise InputError(f"the recipe {recipe.name!r} names no style")
+    named = {
+        name: [pictures / file for file in (entry.picture, *entry.more_pictures)]
+        for name, entry in recipe.styles.items()
+    }
+    extra = {Path(name).stem: [pictures / name] for name in recipe.data.extra_pictures}
+    for path in (path for paths in (*named.values(), *extra.values()) for path in paths):
         if not path.is_file():
             raise InputError(f"the recipe's picture {path.name} is not in {pictures}")
+    contents = read_contents(content, recipe.data.max_pictures, recipe.teacher.side)
     try:
-        contents = _as_array([square(read_picture(p), recipe.teacher.side) for p in paths])
-        paintings = {n: read_picture(p) for n, p in {**named, **extra}.items()}
+        paintings = {
+            name: tuple(_painting(read_picture(path)) for path in paths)
+            for name, paths in {**named, **extra}.items()
+        }
     except ValueError as error:
         raise InputError(f"{error}; take it out of the folder or replace it") from None
     contents_key = hashlib.sha256(contents.tobytes()).hexdigest()[:16]
@@ -110,19 +96,19 @@ def build_library(
     everything = np.arange(len(contents))
     few = everything[:: max(1, len(contents) // recipe.data.extra_contents)]
     styles = []
-    for name, path in {**named, **extra}.items():
+    for name, paths in {**named, **extra}.items():
         indices = everything if name in named else few[: recipe.data.extra_contents]
-        file = folder / f"{cache_key([path], recipe.teacher)}-{len(indices)}.npy"
+        file = folder / f"{cache_key(paths, recipe.teacher)}-{len(indices)}.npy"
         if not file.exists():
-            _make_targets(file, path, contents[indices], recipe, name, progress)
+            _make_targets(file, paths, contents[indices], recipe, name, progress)
         targets = np.load(file, mmap_mode="r")
-        styles.append(Style(name, _painting(paintings[name]), targets, indices))
+        styles.append(Style(name, paintings[name], targets, indices))
     return Library(contents, tuple(styles), len(named))
 
 
 def _make_targets(
     file: Path,
-    painting: Path,
+    paintings: list[Path],
     contents: Pictures,
     recipe: Recipe,
     name: str,
@@ -134,13 +120,14 @@ def _make_targets(
     mode: Literal["r+", "w+"] = "r+" if resumes else "w+"
     raw = np.memmap(part, np.uint8, mode=mode, shape=contents.shape)
     done = int(count_file.read_text()) if resumes else 0
-    made = targets_for_style(painting, contents[done:], recipe.teacher)
+    made = targets_for_style(paintings, contents[done:], recipe.teacher)
     for index, target in enumerate(made, start=done):
         raw[index] = target
         raw.flush()
         count_file.write_text(str(index + 1))
         progress(name, index + 1, len(contents))
-    gain, offset = palette_map(raw, read_picture(painting), recipe.teacher.palette)
+    pictures = [read_picture(painting) for painting in paintings]
+    gain, offset = palette_map(raw, pictures, recipe.teacher.palette)
     finished = np.stack([apply_palette(target, gain, offset) for target in raw])
     temporary = file.with_suffix(".tmp.npy")
     np.save(temporary, finished)
@@ -157,7 +144,3 @@ def _painting(picture: NDArray[np.float32]) -> Pictures:
     size = (round(width * scale), round(height * scale))
     grown = np.clip(cv2.resize(picture, size, interpolation=cv2.INTER_CUBIC), 0, 1)
     return (grown * 255 + 0.5).astype(np.uint8)
-
-
-def _as_array(pictures: list[NDArray[np.float32]]) -> Pictures:
-    return np.stack([(p * 255 + 0.5).astype(np.uint8) for p in pictures])

@@ -25,6 +25,7 @@ from streamfx.sheets import contact_sheet
 from streamfx.styles import Pack
 from streamfx.training.color import planes_to_rgb, rgb_to_planes
 from streamfx.training.export import export_pack
+from streamfx.training.goodness import how_good
 from streamfx.training.library import Library, build_library
 from streamfx.training.mapping import train_mapping
 from streamfx.training.networks import Networks
@@ -40,7 +41,7 @@ THUMBNAIL_WIDTH = 320
 
 def train(
     recipe: Recipe,
-    content: Path,
+    content: Path | None,
     pictures: Path,
     output: Path,
     run: Path,
@@ -53,7 +54,7 @@ def train(
     """Train the recipe's networks and write the pack; goes on from the run's checkpoint.
 
     Args:
-        content: folder of pictures to be restyled.
+        content: what restyling is learnt on, see `streamfx.training.contents`.
         pictures: folder of the style pictures that the recipe names.
         output: NAME.stylepack.
         run: folder of checkpoints, log and samples; made if it is not there.
@@ -103,12 +104,16 @@ def train(
     mapping, distance = train_mapping(
         trainer.average.encoder,
         trainer.average.codes.weight,
-        [style.painting for style in library.styles],
+        [painting for style in library.styles for painting in style.paintings],
         seed=recipe.seed,
     )
     figures["mapping_distance"] = round(distance, 4)
     thumbnails = _thumbnails(trainer.average, recipe)
-    return export_pack(output, recipe, trainer.average, figures, thumbnails, mapping)
+    pack = export_pack(output, recipe, trainer.average, figures, thumbnails, mapping)
+    for style in library.styles[: library.catalogue]:
+        goodness = how_good(pack, style.name, style.paintings, library.contents)
+        console.print(f"{style.name}: {goodness}")
+    return pack
 
 
 def _share(trainer: Trainer, minutes: float | None) -> float:
@@ -127,7 +132,9 @@ def _progress(console: Console) -> Progress:
     )
 
 
-def _library(recipe: Recipe, content: Path, pictures: Path, cache: Path, bar: Progress) -> Library:
+def _library(
+    recipe: Recipe, content: Path | None, pictures: Path, cache: Path, bar: Progress
+) -> Library:
     tasks: dict[str, TaskID] = {}
 
     def show(style: str, done: int, total: int) -> None:

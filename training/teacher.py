@@ -151,23 +151,23 @@ def make_target(
 
 
 def palette_map(
-    targets: NDArray[np.uint8], painting: Picture, amount: float
+    targets: NDArray[np.uint8], paintings: Sequence[Picture], amount: float
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Affine map in Lab, one per style, from the colours of all its targets to the painting's.
+    """Affine map in Lab, one per style, from the colours of all its targets to the paintings'.
 
     One map for a style and not one for a picture: a network that sees a neighbourhood can
     learn it. After Reinhard et al., "Color Transfer between Images" (2001).
 
     Args:
         targets: [P,S,S,3].
-        painting: [H,W,3].
+        paintings: [H,W,3] each.
         amount: 0 = unchanged, 1 = all the way.
 
     Returns:
         gain and offset, each [3].
     """
     sample = _lab(targets[:, ::8, ::8].reshape(-1, 1, 3).astype(np.float32) / 255)
-    wanted = _lab(painting)
+    wanted = np.concatenate([_lab(painting).reshape(-1, 1, 3) for painting in paintings])
     mean, deviation = sample.mean((0, 1)), sample.std((0, 1))
     goal_mean, goal_deviation = wanted.mean((0, 1)), wanted.std((0, 1))
     gain = 1 + amount * (np.clip(goal_deviation / deviation, 0.6, 1.8) - 1)
@@ -199,11 +199,15 @@ def cache_key(paths: Sequence[Path], config: TeacherConfig) -> str:
 
 
 def targets_for_style(
-    painting_path: Path, contents: NDArray[np.uint8], config: TeacherConfig, threads: int = 0
+    paintings: Sequence[Path],
+    contents: NDArray[np.uint8],
+    config: TeacherConfig,
+    threads: int = 0,
 ) -> Iterator[NDArray[np.uint8]]:
     """The targets of one style, a picture at a time, colours not yet moved."""
     teacher = Teacher(threads)
-    vector = teacher.style_vector(read_picture(painting_path))
+    vectors = [teacher.style_vector(read_picture(path)) for path in paintings]
+    vector = np.asarray(np.mean(vectors, axis=0), np.float32)
     for content in contents:
         target = make_target(teacher, content.astype(np.float32) / 255, vector, config)
         yield (target * 255 + 0.5).astype(np.uint8)

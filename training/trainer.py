@@ -17,7 +17,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from streamfx.errors import InputError
+from streamfx.styles import find_pack
 from streamfx.training import losses
+from streamfx.training.base import start_from
 from streamfx.training.batches import Batch, make_batch
 from streamfx.training.color import grey_like, luma, planes_to_rgb, weigh_chroma
 from streamfx.training.discriminators import MultiScaleDiscriminator, TemporalDiscriminator
@@ -82,6 +84,9 @@ class Trainer:
         # start as good as equal.
         codes = nn.Embedding(library.catalogue, config.style_size)
         self.networks = Networks(Generator(config), StyleEncoder(config.style_size), codes)
+        if recipe.base is not None:
+            catalogue = [style.paintings for style in library.styles[: library.catalogue]]
+            start_from(find_pack(recipe.base), self.networks, catalogue)
         for module in (self.networks.generator, self.networks.encoder):
             module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.networks)

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+MOST_PICTURES = 64  # of one style
+
 
 def command(
     *,
-    recipe: Annotated[str, typer.Argument(help="A shipped recipe's name, or a .toml file.")],
-    content: Annotated[Path, typer.Option(help="Folder of pictures to learn restyling on.")],
-    pictures: Annotated[Path, typer.Option(help="Folder of the recipe's style pictures.")],
+    recipe: Annotated[
+        str, typer.Argument(help="A shipped recipe's name, or a .toml file.")
+    ] = "adapt",
+    pictures: Annotated[Path, typer.Option(help="Folder of the style's pictures.")],
+    content: Annotated[
+        Path | None,
+        typer.Option(
+            help="What to learn restyling on: a folder of pictures, or a film; by default "
+            "scenes that the program draws."
+        ),
+    ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="The pack, NAME.stylepack.")],
     run: Annotated[
         Path | None,
@@ -26,6 +37,9 @@ def command(
 ) -> None:
     """Train a style pack; a run that was stopped goes on from its last checkpoint.
 
+    Without a recipe, all pictures in the folder become one style, called like the pack: the
+    default pack's network is adapted to them. Half an hour is enough (--minutes 30).
+
     The targets of every style are made first and kept in the run folder: about a second for
     each picture and style. Needs the extra `training`.
     """
@@ -35,6 +49,7 @@ def command(
     from streamfx.styles import SUFFIX
 
     try:
+        from streamfx.training.contents import list_pictures
         from streamfx.training.recipes import load_recipe
         from streamfx.training.run import train
     except ImportError as error:
@@ -47,6 +62,9 @@ def command(
     if not output.parent.is_dir():
         raise InputError(f"there is no folder {output.parent} for the pack")
     plan = load_recipe(recipe)
+    if not plan.styles:
+        names = [path.name for path in list_pictures(pictures)][:MOST_PICTURES]
+        plan = plan.of_folder(_slug(output.stem), names)
     folder = run if run is not None else Path("runs") / plan.name
     console = Console(stderr=True)
     try:
@@ -58,3 +76,9 @@ def command(
         console.print(f"stopped; the same command goes on from the checkpoint in {folder}")
         raise
     console.print(f"{pack.path}: {', '.join(style.name for style in pack.styles)}")
+
+
+def _slug(text: str) -> str:
+    """A pack's name from a file's: lower-case letters, digits and dashes."""
+    name = "-".join(re.findall("[a-z0-9]+", text.lower()))
+    return name[:60].strip("-") or "mine"

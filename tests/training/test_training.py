@@ -9,17 +9,21 @@ import numpy as np
 import pytest
 import torch
 from rich.console import Console
+from safetensors.torch import load as load_tensors
 
+import packs
 from streamfx.errors import InputError
 from streamfx.frames import Frame
 from streamfx.stylizer import Stylizer
 from streamfx.training import losses
 from streamfx.training.batches import make_batch
 from streamfx.training.color import luma
+from streamfx.training.contents import list_pictures, read_contents
 from streamfx.training.library import Library, build_library
 from streamfx.training.recipes import Recipe
 from streamfx.training.run import train
 from streamfx.training.trainer import Trainer
+from videos import make_video
 
 RECIPE = Recipe.model_validate(
     {
@@ -212,3 +216,48 @@ def test_missing_pictures_are_named(
     where = (empty, pictures) if missing == "content" else (content, empty)
     with pytest.raises(InputError, match="empty"):
         build_library(RECIPE, *where, tmp_path / "cache")
+
+
+def test_a_style_of_ones_own(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    """All pictures of a folder become one style, from the networks of another pack."""
+    content, pictures = folders
+    base = train(RECIPE, content, pictures, tmp_path / "base.stylepack", tmp_path / "a",
+                 console=Console(file=StringIO()))  # fmt: skip
+    names = [path.name for path in list_pictures(pictures)]
+    plan = RECIPE.model_copy(update={"base": str(base.path), "styles": {}})
+    plan = plan.of_folder("my-own", names)
+    library = build_library(plan, None, pictures, tmp_path / "targets")
+    assert [len(style.paintings) for style in library.styles[:1]] == [len(names)]
+
+    networks = Trainer(plan, library).networks
+    kept = load_tensors(base.read("training/generator.safetensors"))
+    for name, value in networks.generator.state_dict().items():
+        torch.testing.assert_close(value, kept[name])
+    code = np.mean([base.encode(p) for p in library.styles[0].paintings], axis=0)
+    np.testing.assert_allclose(networks.codes.weight[0].detach(), code, atol=0.05)
+
+    said = StringIO()
+    pack = train(plan, None, pictures, tmp_path / "my-own.stylepack", tmp_path / "b",
+                 console=Console(file=said, width=200))  # fmt: skip
+    assert [style.name for style in pack.styles] == ["my-own"]
+    assert "my-own: style distance" in said.getvalue()
+    assert pack.mapping(3).shape == (64,)
+
+
+def test_a_base_must_fit(library: Library, tmp_path: Path) -> None:
+    pack = packs.tiny_pack(tmp_path)
+    plan = RECIPE.model_copy(update={"base": str(pack.path)})
+    with pytest.raises(InputError, match="holds no weights to start from"):
+        Trainer(plan, library)
+
+
+def test_contents_of_a_film(tmp_path: Path) -> None:
+    make_video(tmp_path / "film.mp4", frames=12)
+    contents = read_contents(tmp_path / "film.mp4", 4, 192)
+    assert contents.shape == (4, 192, 192, 3)
+    assert len({content.tobytes() for content in contents}) == 4
+    assert read_contents(None, 3, 192).shape == (3, 192, 192, 3)
+    (tmp_path / "note.txt").write_text("no film")
+    for path, message in (("note.txt", "no film that can be read"), ("none", "no folder or film")):
+        with pytest.raises(InputError, match=message):
+            read_contents(tmp_path / path, 4, 192)

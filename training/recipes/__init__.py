@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Literal
@@ -20,9 +21,15 @@ class _Strict(BaseModel):
 
 
 class StyleEntry(_Strict):
-    """One catalogue style: a picture in the pictures folder and where it comes from."""
+    """One catalogue style: a picture in the pictures folder and where it comes from.
+
+    Attributes:
+        picture: the file's name.
+        more_pictures: further ones of the same style.
+    """
 
     picture: str
+    more_pictures: tuple[str, ...] = ()
     title: str
     author: str = ""
     year: str = ""
@@ -118,13 +125,20 @@ class OptimizerConfig(_Strict):
 
 
 class Recipe(_Strict):
-    """A whole training run."""
+    """A whole training run.
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    Attributes:
+        base: the pack whose networks the run starts from; None = from nothing.
+        styles: by name; a recipe that names none makes one style of a folder's pictures, see
+            `Recipe.of_folder`.
+    """
+
+    name: str = Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")
     title: str = ""
     width: Literal["small", "large"] = "small"
+    base: str | None = None
     seed: int = Field(0, ge=0)
-    styles: dict[str, StyleEntry]
+    styles: dict[str, StyleEntry] = Field(default_factory=dict)
     data: DataConfig = DataConfig()
     teacher: TeacherConfig = TeacherConfig()
     losses: LossWeights = LossWeights()
@@ -136,6 +150,12 @@ class Recipe(_Strict):
         if self.teacher.side < self.data.window + SHIFT:
             raise ValueError(f"teacher.side must be data.window + {SHIFT} at least")
         return self
+
+    def of_folder(self, name: str, files: Sequence[str]) -> Recipe:
+        """The same recipe with one style, called `name` like its pack, of all these pictures."""
+        first, *more = files
+        entry = StyleEntry(picture=first, more_pictures=tuple(more), title=name.replace("-", " "))
+        return self.model_copy(update={"name": name, "styles": {name: entry}})
 
 
 def shipped() -> list[str]:
