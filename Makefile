@@ -49,5 +49,5 @@ $(VENV)/.runtime: $(VENV)/bin/pip $(SOURCES)
 $(VENV)/.dev: $(VENV)/bin/pip $(SOURCES)
 	rm -rf build
 	$(BIN)/pip install --quiet --disable-pip-version-check "$(TORCH)"
-	$(BIN)/pip install --quiet --disable-pip-version-check ".[training,dev]"
+	$(BIN)/pip install --quiet --disable-pip-version-check ".[training,tensorrt-rtx,dev]"
 	@touch $@ $(VENV)/.runtime

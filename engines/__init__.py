@@ -1,11 +1,14 @@
 """From an ONNX graph to a running engine on the machine at hand.
 
-`load` compiles a graph; `backends` says what this machine has. A named back end is used or
-refused. "auto" takes the first one in the order of `backends()` that says it is available, and
-`Engine.info.backend` says which one that was.
+`load` gives an engine for a graph; `backends` says what this machine has. A named back end is
+used or refused. "auto" takes the best one that is ready, `Engine.info` says which that was, and a
+better one that must be built first is built beside it.
 """
 
 from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
 
 from streamfx.engines.base import (
     Array,
@@ -30,17 +33,37 @@ __all__ = [
     "TensorSpec",
     "Unavailable",
     "backends",
+    "choose",
     "load",
 ]
 
+log = logging.getLogger(__name__)
+
+# (back end, graph, precision) whose build failed in this process: once is enough.
+_failed: set[tuple[str, str, str]] = set()
+
 
 def backends() -> tuple[Backend, ...]:
-    """Every back end, in the order in which "auto" asks them."""
-    # Imported here because they read ONNX: whoever wants an EngineError alone loads no library.
-    from streamfx.engines.onnxruntime import ONNXRuntimeBackend
-    from streamfx.engines.openvino import OpenVINOBackend
+    """Every back end that this operating system can have, in the order in which "auto" asks.
 
-    return (OpenVINOBackend(), ONNXRuntimeBackend())
+    The CPU's are always there, so that those after them are taken by name only.
+    """
+    # Imported here because they read ONNX: whoever wants an EngineError alone loads no library.
+    from streamfx.engines.onnxruntime import onnxruntime_backends
+    from streamfx.engines.openvino import OpenVINOBackend
+    from streamfx.engines.tensorrt import RTX, TENSORRT, TensorRTBackend
+
+    cuda, cpu, *others = onnxruntime_backends()
+    return (
+        TensorRTBackend(RTX),
+        TensorRTBackend(TENSORRT),
+        cuda,
+        OpenVINOBackend("CPU"),
+        cpu,
+        OpenVINOBackend("GPU"),
+        OpenVINOBackend("NPU"),
+        *others,
+    )
 
 
 def load(
@@ -51,17 +74,37 @@ def load(
     batch: int = 1,
     options: EngineOptions | None = None,
 ) -> Engine:
-    """Compile `graph` for frames of `size` = (height, width); see `Backend.load`.
+    """An engine of `graph` for frames of `size` = (height, width), without building one.
+
+    With "auto", a better back end than the one that is taken may be there and lack only its
+    built engine: it is then built beside the one that runs, which gives way between two frames
+    (see streamfx.engines.upgrade).
 
     Args:
         backend: a name out of `backends()`, or "auto".
         options: None = the defaults of `EngineOptions`.
 
     Raises:
-        EngineError: the back end is unknown or unavailable, or it refuses the graph.
+        EngineError: the back end is unknown or unavailable, its engine has not been built, or it
+            refuses the graph.
     """
-    chosen = choose(backend)
-    return chosen.load(graph, size=size, batch=batch, options=options or EngineOptions())
+    options = options or EngineOptions()
+    if backend != "auto":
+        return choose(backend).load(graph, size=size, batch=batch, options=options)
+    unready: list[Backend] = []
+    errors: list[EngineError] = []
+    for each in _available(backends()):
+        if not each.ready(graph, size=size, batch=batch, options=options):
+            unready.append(each)
+            continue
+        try:
+            engine = each.load(graph, size=size, batch=batch, options=options)
+        except EngineError as error:
+            errors.append(error)
+            log.warning("%s is left out: %s", each.name, error)
+            continue
+        return _with_upgrade(engine, unready, graph, size, batch, options)
+    raise errors[0] if errors else EngineError("no engine has been built; try --backend openvino")
 
 
 def choose(name: str) -> Backend:
@@ -71,14 +114,55 @@ def choose(name: str) -> Backend:
         EngineError: there is no such back end, or it is unavailable.
     """
     known = backends()
-    asked = known if name == "auto" else [each for each in known if each.name == name]
+    asked = known if name == "auto" else tuple(each for each in known if each.name == name)
     if not asked:
         names = ", ".join(each.name for each in known)
         raise EngineError(f"there is no back end {name!r}; use auto, {names}")
+    return next(_available(asked))
+
+
+def _available(asked: tuple[Backend, ...]) -> Iterator[Backend]:
+    """Those that work here, each probed when its turn comes; raises where none does."""
     reasons = []
     for each in asked:
         found = each.probe()
         if isinstance(found, Available):
-            return each
-        reasons.append(f"{each.name}: {found.reason}; try: {found.fix}")
-    raise EngineError(f"no back end is available ({' | '.join(reasons)})")
+            yield each
+        else:
+            reasons.append(f"{each.name}: {found.reason}; try: {found.fix}")
+    if len(reasons) == len(asked):
+        raise EngineError(f"no back end is available ({' | '.join(reasons)})")
+
+
+def _with_upgrade(
+    engine: Engine,
+    unready: list[Backend],
+    graph: bytes,
+    size: tuple[int, int],
+    batch: int,
+    options: EngineOptions,
+) -> Engine:
+    from streamfx.engines.cache import graph_digest
+    from streamfx.engines.upgrade import UpgradingEngine
+
+    digest = graph_digest(graph)
+    keys = {(each.name, digest, options.precision): each for each in unready}
+    left = [(key, each) for key, each in keys.items() if key not in _failed]
+    if not left:
+        return engine
+
+    def better() -> Engine:
+        reasons = []
+        for key, each in left:
+            try:
+                if not each.ready(graph, size=size, batch=batch, options=options):
+                    each.build(graph, size=size, batch=batch, options=options)
+                return each.load(graph, size=size, batch=batch, options=options)
+            except EngineError as error:
+                _failed.add(key)
+                reasons.append(f"{each.name}: {error}")
+        raise EngineError("; ".join(reasons))
+
+    names = ", ".join(each.name for _, each in left)
+    log.info("%s runs while %s is made ready", engine.info.backend, names)
+    return UpgradingEngine(engine, better)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -13,9 +13,16 @@ from numpy.typing import NDArray
 from streamfx.engines.errors import EngineError
 
 Array = NDArray[Any]
-Precision = Literal["auto", "bf16", "fp32"]
+Precision = Literal["auto", "bf16", "fp16", "fp32"]
+
+# Takes what is being done, and the share of it that is done, 0..1.
+Progress = Callable[[str, float], None]
 
 _LONGEST_CAUSE = 300
+
+
+def silent(_: str, __: float) -> None:
+    """Shows no progress."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +38,21 @@ class Available:
     version: str
     device: str
     precisions: tuple[str, ...]
+
+    def settle(self, precision: str, backend: str) -> str:
+        """The precision to run in, one of `precisions`, where `precision` was asked for.
+
+        Raises:
+            EngineError: it is not one of them.
+        """
+        if precision == "auto":
+            return self.precisions[0]
+        if precision not in self.precisions:
+            raise EngineError(
+                f"{backend} on {self.device} does not list {precision} (it lists "
+                f"{', '.join(self.precisions)}); use precision auto or {self.precisions[-1]}"
+            )
+        return precision
 
 
 @dataclass(frozen=True)
@@ -99,9 +121,14 @@ class Engine(Protocol):
         inputs, outputs: name -> TensorSpec, in the graph's words (see contract.py).
     """
 
-    info: EngineInfo
-    inputs: Mapping[str, TensorSpec]
-    outputs: Mapping[str, TensorSpec]
+    @property
+    def info(self) -> EngineInfo: ...
+
+    @property
+    def inputs(self) -> Mapping[str, TensorSpec]: ...
+
+    @property
+    def outputs(self) -> Mapping[str, TensorSpec]: ...
 
     def run(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> None:
         """Compute `outputs` from `inputs`, writing into the caller's arrays.
@@ -126,10 +153,35 @@ class Engine(Protocol):
 class Backend(Protocol):
     """A way to run graphs. Back ends never stand in for each other in silence."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def probe(self) -> Available | Unavailable:
         """Whether this back end works here; never raises, loads no graph."""
+        ...
+
+    def ready(
+        self, graph: bytes, *, size: tuple[int, int], batch: int, options: EngineOptions
+    ) -> bool:
+        """Whether `load` would find what it needs; False where `build` must come first."""
+        ...
+
+    def build(
+        self,
+        graph: bytes,
+        *,
+        size: tuple[int, int],
+        batch: int,
+        options: EngineOptions,
+        progress: Progress = silent,
+    ) -> None:
+        """Make what `load` needs, in another process and for minutes where that is so.
+
+        Nothing is built while a frame waits: see `streamfx.engines.load`.
+
+        Raises:
+            EngineError: it cannot be made here, failed, or took too long.
+        """
         ...
 
     def load(
@@ -155,6 +207,26 @@ class Backend(Protocol):
                 contract, or the size or an option is not possible.
         """
         ...
+
+
+class NeedsNoBuild:
+    """The part of a `Backend` whose `load` compiles in a moment."""
+
+    def ready(
+        self, graph: bytes, *, size: tuple[int, int], batch: int, options: EngineOptions
+    ) -> bool:
+        return True
+
+    def build(
+        self,
+        graph: bytes,
+        *,
+        size: tuple[int, int],
+        batch: int,
+        options: EngineOptions,
+        progress: Progress = silent,
+    ) -> None:
+        progress("nothing to build", 1.0)
 
 
 def check_tensors(

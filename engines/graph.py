@@ -81,8 +81,8 @@ def tensor_specs(spec: GraphSpec, size: tuple[int, int], batch: int) -> tuple[Sp
     return inputs, {f"{name}_out": inputs[name] for name in ("y", "u", "v", *spec.recurrent)}
 
 
-def freeze(model: onnx.ModelProto, inputs: Mapping[str, TensorSpec]) -> bytes:
-    """`model` serialized with static input shapes, every other shape left to be inferred.
+def freeze(model: onnx.ModelProto, inputs: Mapping[str, TensorSpec]) -> onnx.ModelProto:
+    """A copy of `model` with static input shapes, every other shape left to be inferred.
 
     Raises:
         EngineError: the graph declares a dimension that does not fit.
@@ -106,7 +106,7 @@ def freeze(model: onnx.ModelProto, inputs: Mapping[str, TensorSpec]) -> bytes:
     del frozen.graph.value_info[:]
     for value in frozen.graph.output:
         value.type.tensor_type.ClearField("shape")
-    return bytes(frozen.SerializeToString())
+    return frozen
 
 
 def _check_values(kind: str, values: list[onnx.ValueInfoProto], specs: Specs) -> None:

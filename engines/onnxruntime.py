@@ -1,8 +1,11 @@
-"""ONNX Runtime on the CPU in fp32: the reference that the others are held against."""
+"""ONNX Runtime: in fp32 on the CPU the reference that the others are held against, and the way
+to CUDA, DirectML and CoreML."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from streamfx.engines import graph as graphs
@@ -11,6 +14,7 @@ from streamfx.engines.base import (
     Available,
     EngineInfo,
     EngineOptions,
+    NeedsNoBuild,
     TensorSpec,
     Unavailable,
     cause,
@@ -18,30 +22,86 @@ from streamfx.engines.base import (
     run_on_zeros,
 )
 from streamfx.engines.errors import EngineError
+from streamfx.engines.nvidia import find_gpu
+from streamfx.engines.typed import lower
 
-_PROVIDER = "CPUExecutionProvider"
 _ERRORS_ONLY = 3
+_CPU = "CPUExecutionProvider"
 
 
-class ONNXRuntimeBackend:
-    """fp32 only: bf16 is refused. The provider that runs is the one asked for, or none:
-    ONNX Runtime replaces one that cannot load in silence, so it is asked afterwards."""
+@dataclass(frozen=True)
+class Provider:
+    """What computes for ONNX Runtime.
 
-    name = "onnxruntime"
+    Attributes:
+        backend: the name of the back end.
+        name: ONNX Runtime's name of the provider.
+        device: in words.
+        precisions: see `Available`; for those below fp32 the graph is typed.
+        package: what brings it.
+    """
+
+    backend: str
+    name: str
+    device: str
+    precisions: tuple[str, ...]
+    package: str
+
+
+CPU = Provider("onnxruntime", _CPU, "CPU", ("fp32",), "onnxruntime")
+CUDA = Provider(
+    "onnxruntime-cuda",
+    "CUDAExecutionProvider",
+    "CUDA",
+    ("fp16", "fp32"),
+    "'onnxruntime-gpu[cuda,cudnn]'",
+)
+DIRECTML = Provider(
+    "onnxruntime-directml",
+    "DmlExecutionProvider",
+    "DirectML",
+    ("fp16", "fp32"),
+    "onnxruntime-directml",
+)
+COREML = Provider("onnxruntime-coreml", "CoreMLExecutionProvider", "CoreML", ("fp32",), CPU.package)
+
+
+def onnxruntime_backends() -> tuple[ONNXRuntimeBackend, ...]:
+    """CUDA, the CPU, and what this operating system has beside them."""
+    others = {"win32": (DIRECTML,), "darwin": (COREML,)}.get(sys.platform, ())
+    return tuple(ONNXRuntimeBackend(provider) for provider in (CUDA, CPU, *others))
+
+
+class ONNXRuntimeBackend(NeedsNoBuild):
+    """ONNX Runtime with one provider, which is the one that runs: ONNX Runtime replaces a
+    provider that cannot load in silence, so each session is asked afterwards which it took."""
+
+    def __init__(self, provider: Provider = CPU) -> None:
+        self._provider = provider
+        self.name = provider.backend
 
     def probe(self) -> Available | Unavailable:
+        wanted = self._provider
+        fix = f"pip install {wanted.package}"
         try:
             import onnxruntime
         except ImportError as error:
-            return Unavailable(
-                f"onnxruntime cannot be imported ({cause(error)})", "pip install onnxruntime"
-            )
+            return Unavailable(f"onnxruntime cannot be imported ({cause(error)})", fix)
         providers = onnxruntime.get_available_providers()
-        if _PROVIDER not in providers:
+        if wanted.name not in providers:
+            if wanted.package != CPU.package:
+                # Each of its packages overwrites the files of the others.
+                fix = f"pip uninstall {CPU.package}; {fix}"
             return Unavailable(
-                f"onnxruntime has no {_PROVIDER} (found: {providers})", "pip install onnxruntime"
+                f"this onnxruntime has no {wanted.name} (it has {', '.join(providers)})", fix
             )
-        return Available(version=str(onnxruntime.__version__), device="CPU", precisions=("fp32",))
+        device = wanted.device
+        if wanted is CUDA:
+            gpu = find_gpu()
+            if isinstance(gpu, Unavailable):
+                return gpu
+            device = gpu.name
+        return Available(str(onnxruntime.__version__), device, wanted.precisions)
 
     def load(
         self,
@@ -54,13 +114,13 @@ class ONNXRuntimeBackend:
         found = self.probe()
         if isinstance(found, Unavailable):
             raise EngineError(f"{found.reason}; try: {found.fix}")
-        if options.precision == "bf16":
-            raise EngineError("onnxruntime runs fp32 only; use precision auto or fp32")
+        precision = found.settle(options.precision, self.name)
         threads = options.thread_count()
         model, spec = graphs.read_graph(graph)
         inputs, outputs = graphs.tensor_specs(spec, size, batch)
-        session = create_session(graphs.freeze(model, inputs), threads)
-        info = EngineInfo(self.name, found.device, "fp32", threads, found.version)
+        typed = lower(graphs.freeze(model, inputs), precision)
+        session = create_session(typed.SerializeToString(), threads, self._provider.name)
+        info = EngineInfo(self.name, found.device, precision, threads, found.version)
         engine = ONNXRuntimeEngine(info, inputs, outputs, session)
         run_on_zeros(engine)
         return engine
@@ -98,8 +158,8 @@ class ONNXRuntimeEngine:
         self._session = None
 
 
-def create_session(graph: bytes, threads: int) -> Any:
-    """An `onnxruntime.InferenceSession` in fp32 on the CPU.
+def create_session(graph: bytes, threads: int, provider: str = _CPU) -> Any:
+    """An `onnxruntime.InferenceSession` that runs on `provider`.
 
     Raises:
         EngineError: ONNX Runtime is missing, refuses the graph or took another provider.
@@ -112,11 +172,17 @@ def create_session(graph: bytes, threads: int) -> Any:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = _ERRORS_ONLY
+    if provider == DIRECTML.name:
+        options.enable_mem_pattern = False  # which DirectML asks for
+    if provider == CUDA.name and hasattr(onnxruntime, "preload_dlls"):
+        onnxruntime.preload_dlls()  # finds CUDA and cuDNN where pip has put them
     try:
-        session = onnxruntime.InferenceSession(graph, options, providers=[_PROVIDER])
+        session = onnxruntime.InferenceSession(
+            graph, options, providers=[provider], enable_fallback=0
+        )
     except Exception as error:  # ONNX Runtime raises plain and private types
         raise EngineError(f"ONNX Runtime cannot load the graph: {cause(error)}") from error
     taken = session.get_providers()[0]
-    if taken != _PROVIDER:
-        raise EngineError(f"ONNX Runtime took {taken} where {_PROVIDER} was asked for")
+    if taken != provider:
+        raise EngineError(f"ONNX Runtime took {taken} where {provider} was asked for")
     return session

@@ -1,4 +1,4 @@
-"""OpenVINO on the CPU: the default back end."""
+"""OpenVINO: on the CPU the default back end, and the way to Intel's GPUs and NPUs."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from streamfx.engines.base import (
     Available,
     EngineInfo,
     EngineOptions,
+    NeedsNoBuild,
     TensorSpec,
     Unavailable,
     cause,
@@ -24,16 +25,32 @@ from streamfx.engines.base import (
 from streamfx.engines.errors import EngineError
 
 _CONVERTER = "openvino.tools.ovc"
-_DEVICE = "CPU"
+# By device: our name of a precision and OpenVINO's, the one that "auto" takes first.
+_PRECISIONS = {
+    "CPU": (("bf16", "BF16"), ("fp32", "FP32")),
+    "GPU": (("fp16", "FP16"), ("fp32", "FP32")),
+    "NPU": (("fp16", "FP16"),),
+}
+_FIXES = {
+    "CPU": "pip install --force-reinstall openvino",
+    "GPU": "install Intel's GPU driver with its OpenCL or Level Zero runtime",
+    "NPU": "install Intel's NPU driver",
+}
 # Arrays whose wrappers are kept: two frames' planes and states, style, strength, motion.
 _WRAPPERS = 24
 
 
-class OpenVINOBackend:
-    """bf16 where the CPU lists it, fp32 elsewhere; the precision hint is always explicit,
-    because OpenVINO would choose by itself. Nothing is cached on disk."""
+class OpenVINOBackend(NeedsNoBuild):
+    """The precision hint is always explicit, because OpenVINO would choose by itself. Nothing is
+    cached on disk.
 
-    name = "openvino"
+    Args:
+        device: "CPU" (bf16 where it lists it), or Intel's "GPU" or "NPU" (fp16).
+    """
+
+    def __init__(self, device: str = "CPU") -> None:
+        self._device = device
+        self.name = "openvino" if device == "CPU" else f"openvino-{device.lower()}"
 
     def probe(self) -> Available | Unavailable:
         try:
@@ -44,22 +61,21 @@ class OpenVINOBackend:
             )
         try:
             core = _core()
-            if _DEVICE not in core.available_devices:
+            if self._device not in core.available_devices:
                 return Unavailable(
-                    f"openvino finds no CPU device (found: {core.available_devices})",
-                    "pip install --force-reinstall openvino",
+                    f"openvino finds no {self._device} device "
+                    f"(it finds {', '.join(core.available_devices)})",
+                    _FIXES[self._device],
                 )
-            listed = core.get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES")
+            listed = core.get_property(self._device, "OPTIMIZATION_CAPABILITIES")
+            candidates = _PRECISIONS[self._device]
             return Available(
                 version=_version(),
-                device=str(core.get_property(_DEVICE, "FULL_DEVICE_NAME")),
-                precisions=("bf16", "fp32") if "BF16" in listed else ("fp32",),
+                device=str(core.get_property(self._device, "FULL_DEVICE_NAME")),
+                precisions=tuple(name for name, listing in candidates if listing in listed),
             )
         except RuntimeError as error:
-            return Unavailable(
-                f"openvino does not start ({cause(error)})",
-                "pip install --force-reinstall openvino",
-            )
+            return Unavailable(f"openvino does not start ({cause(error)})", _FIXES["CPU"])
 
     def load(
         self,
@@ -72,16 +88,12 @@ class OpenVINOBackend:
         found = self.probe()
         if isinstance(found, Unavailable):
             raise EngineError(f"{found.reason}; try: {found.fix}")
-        precision = found.precisions[0] if options.precision == "auto" else options.precision
-        if precision not in found.precisions:
-            raise EngineError(
-                f"{found.device} does not list {precision} (it lists "
-                f"{', '.join(found.precisions)}); use precision auto or fp32"
-            )
+        precision = found.settle(options.precision, self.name)
         threads = options.thread_count()
         model, spec = graphs.read_graph(graph)
         inputs, outputs = graphs.tensor_specs(spec, size, batch)
-        compiled = _compile(graphs.freeze(model, inputs), precision, threads)
+        frozen = graphs.freeze(model, inputs).SerializeToString()
+        compiled = _compile(frozen, self._device, precision, threads)
         for port in compiled.outputs:
             name = next(iter(port.names & outputs.keys()), None)
             shape = tuple(port.shape) if port.partial_shape.is_static else None
@@ -173,17 +185,15 @@ def _version() -> str:
     return str(openvino.__version__).partition("-")[0]
 
 
-def _compile(graph: bytes, precision: str, threads: int) -> Any:
+def _compile(graph: bytes, device: str, precision: str, threads: int) -> Any:
     openvino = _openvino()
-    element = {"bf16": openvino.Type.bf16, "fp32": openvino.Type.f32}[precision]
-    config = {
-        "INFERENCE_PRECISION_HINT": element,
-        "PERFORMANCE_HINT": "LATENCY",
-        "NUM_STREAMS": 1,
-        "INFERENCE_NUM_THREADS": threads,
-    }
+    types = openvino.Type
+    element = {"bf16": types.bf16, "fp16": types.f16, "fp32": types.f32}[precision]
+    config = {"INFERENCE_PRECISION_HINT": element, "PERFORMANCE_HINT": "LATENCY"}
+    if device == "CPU":
+        config |= {"NUM_STREAMS": 1, "INFERENCE_NUM_THREADS": threads}
     try:
-        compiled = _core().compile_model(_core().read_model(io.BytesIO(graph)), _DEVICE, config)
+        compiled = _core().compile_model(_core().read_model(io.BytesIO(graph)), device, config)
         taken = compiled.get_property("INFERENCE_PRECISION_HINT")
     except RuntimeError as error:
         raise EngineError(f"OpenVINO cannot compile the graph: {cause(error)}") from error

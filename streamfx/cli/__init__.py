@@ -27,6 +27,7 @@ COMMANDS = {
     "styles": "List, show and draw the styles of a pack.",
     "demo": "Render a short moving scene with sound.",
     "doctor": "Say what this machine has and lacks.",
+    "engines": "Build and check engines for NVIDIA GPUs.",
     "bench": "Measure the engine and the whole pipeline.",
     "train": "Train a style pack from pictures.",
     "evaluate": "Measure the looks of a style pack.",

@@ -25,7 +25,7 @@ def command(
     ] = None,
     pack: Annotated[str, typer.Option(help="A style pack: its name or file.")] = "default",
     style: Annotated[str | None, typer.Option(help="Else the pack's first one.")] = None,
-    backend: Annotated[str, typer.Option(help="auto, openvino or onnxruntime.")] = "auto",
+    backend: Annotated[str, typer.Option(help="auto, or a name that `engines probe` lists.")] = "auto",
     precision: Annotated[
         Literal["auto", "fp32", "bf16"], typer.Option(help="Of the engine.")
     ] = "auto",

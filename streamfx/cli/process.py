@@ -27,7 +27,7 @@ def command(
     ] = "great-wave",
     strength: Annotated[float, typer.Option(help="0 = the input, 1 = the full style.")] = 1.0,
     pack: Annotated[str | None, typer.Option(help="A style pack: its name or file.")] = None,
-    backend: Annotated[str, typer.Option(help="auto, openvino or onnxruntime.")] = "auto",
+    backend: Annotated[str, typer.Option(help="auto, or a name that `engines probe` lists.")] = "auto",
     precision: Annotated[
         Literal["auto", "fp32", "bf16"], typer.Option(help="Of the engine.")
     ] = "auto",

@@ -328,3 +328,34 @@ def test_nothing_is_wider_than_the_window(server: Served, browser: Browser, widt
     top = page.locator("#stage").bounding_box()
     assert top is not None and top["y"] < 120
     context.close()
+
+
+def test_a_style_is_found_and_kept(server: Served, context: BrowserContext) -> None:
+    """Nine variations of the running picture, two liked, nine more, one kept."""
+    page = open_studio(context, server.url)
+    start(page, "Demo scene")
+    page.get_by_role("button", name="Find a style of your own").click()
+    tries = page.locator("#candidates .try")
+    expect(tries).to_have_count(9)
+    drawn = "() => [...document.querySelectorAll('#candidates img')].every(i => i.naturalWidth)"
+    until(page, "nine previews", lambda: page.evaluate(drawn))
+
+    tries.nth(1).click()
+    until(page, "the variation", lambda: stream_of(page)["style"].startswith("great-wave~"))
+    liked = [tries.nth(number).get_attribute("title") for number in (1, 4)]
+    for number in (1, 4):
+        page.get_by_label(f"I like style {number + 1}").check(force=True)
+    page.get_by_role("button", name="More", exact=True).click()
+    expect(tries.first).not_to_have_attribute("title", "")
+    until(page, "nine others", lambda: tries.nth(1).get_attribute("title") != liked[0])
+    for number in range(9):
+        bred = tries.nth(number).get_attribute("title")
+        assert bred and any(parent and parent in bred for parent in liked)
+
+    page.get_by_label("Keep what is shown as").fill("My evening sea")
+    page.get_by_role("button", name="Keep", exact=True).click()
+    chosen = page.locator(".card", has=page.locator("input:checked"))
+    expect(chosen).to_contain_text("My evening sea")
+    until(page, "the kept style", lambda: stream_of(page)["style"] == "my-evening-sea")
+    chosen.get_by_role("button", name="Remove the style My evening sea").click()
+    expect(page.locator(".card", has_text="My evening sea")).to_have_count(0)

@@ -19,11 +19,12 @@ from streamfx import engines
 from streamfx.engines.base import Array
 from streamfx.engines.contract import GraphSpec
 from streamfx.engines.graph import read_spec
+from streamfx.engines.onnxruntime import create_session
 
 SIZE = (34, 50)
 FP32 = engines.EngineOptions(precision="fp32")
 GRAPH = graphs.generator().SerializeToString()
-NAMES = [backend.name for backend in engines.backends()]
+NAMES = ["openvino", "onnxruntime"]
 
 
 @pytest.fixture(params=NAMES)
@@ -175,13 +176,57 @@ def test_named_backend_is_never_replaced(name: str, monkeypatch: pytest.MonkeyPa
         engines.load(GRAPH, SIZE, backend=name)
 
 
+@pytest.mark.filterwarnings("ignore:Specified provider")
+def test_another_provider_never_stands_in() -> None:
+    """ONNX Runtime would take the CPU where it has not the provider that was asked for."""
+    import onnxruntime
+
+    if "DmlExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("DirectML is here")
+    with pytest.raises(engines.EngineError, match=r"took CPU.* where Dml.* was asked for"):
+        create_session(GRAPH, 1, "DmlExecutionProvider")
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("onnxruntime-cuda", "has no CUDAExecutionProvider"),
+        ("openvino-gpu", "finds no GPU device"),
+        ("openvino-npu", "finds no NPU device"),
+        ("tensorrt", "NVIDIA|TensorRT"),
+        ("tensorrt-rtx", "NVIDIA|TensorRT"),
+    ],
+)
+def test_what_this_machine_lacks_is_said_with_its_fix(name: str, reason: str) -> None:
+    (backend,) = (each for each in engines.backends() if each.name == name)
+    if isinstance(backend.probe(), engines.Available):
+        pytest.skip(f"{name} is here")
+    with pytest.raises(engines.EngineError, match=f"{reason}.*; try: .+"):
+        engines.load(GRAPH, SIZE, backend=name)
+
+
+def test_precisions_of_other_openvino_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The CPU stands in for a GPU, which is given fp16 by default and no CPU settings."""
+    from streamfx.engines import openvino
+
+    monkeypatch.setitem(openvino._PRECISIONS, "CPU", openvino._PRECISIONS["GPU"])
+    found = openvino.OpenVINOBackend("CPU").probe()
+    assert isinstance(found, engines.Available)
+    assert found.precisions[-1] == "fp32"
+    with pytest.raises(engines.EngineError, match="does not list bf16"):
+        engines.load(
+            GRAPH, SIZE, backend="openvino", options=engines.EngineOptions(precision="bf16")
+        )
+
+
 def test_unknown_backend_names_the_known() -> None:
-    with pytest.raises(engines.EngineError, match="no back end 'cuda'; use auto, openvino, onnx"):
+    with pytest.raises(engines.EngineError, match="no back end 'cuda'; use auto, tensorrt-rtx, "):
         engines.load(GRAPH, SIZE, backend="cuda")
 
 
-@pytest.mark.parametrize("backend", engines.backends(), ids=NAMES)
-def test_precision_is_kept_or_refused(backend: engines.Backend) -> None:
+@pytest.mark.parametrize("name", NAMES)
+def test_precision_is_kept_or_refused(name: str) -> None:
+    backend = engines.choose(name)
     found = backend.probe()
     assert isinstance(found, engines.Available)
     default = backend.load(GRAPH, size=SIZE, options=engines.EngineOptions())
@@ -199,7 +244,7 @@ def test_bf16_is_refused_where_the_cpu_does_not_list_it(monkeypatch: pytest.Monk
 
     plain = engines.Available(version="1", device="an old CPU", precisions=("fp32",))
     monkeypatch.setattr(OpenVINOBackend, "probe", lambda _: plain)
-    with pytest.raises(engines.EngineError, match="an old CPU does not list bf16"):
+    with pytest.raises(engines.EngineError, match="openvino on an old CPU does not list bf16"):
         engines.load(GRAPH, SIZE, options=engines.EngineOptions(precision="bf16"))
     assert engines.load(GRAPH, SIZE).info.precision == "fp32"
 
