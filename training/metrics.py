@@ -112,28 +112,30 @@ def _mean_gradient(frames: Sequence[RGB | Floats]) -> float:
     return total / (2 * len(frames))
 
 
-def warp_error(frames: Sequence[RGB], motions: Sequence[Motion]) -> float:
-    """Mean |frame - previous frame moved along| over visible pixels, in levels.
+def warp_error(frames: Sequence[RGB], motions: Sequence[Motion], gap: int = 1) -> float:
+    """Mean |frame - earlier frame moved along| over visible pixels, in levels.
 
-    `motions[i]` leads from frame i + 1 back to frame i. Pairs of which less than half is
+    `motions[i]` leads from frame i + gap back to frame i. Pairs of which less than half is
     visible (scene cuts) are left out; NaN when nothing is left.
     """
     errors = [
         float(np.abs(later.astype(np.float32) - motion.warp(earlier))[motion.visible].mean())
-        for earlier, later, motion in zip(frames[:-1], frames[1:], motions, strict=True)
+        for earlier, later, motion in zip(frames[:-gap], frames[gap:], motions, strict=True)
         if motion.is_usable
     ]
     return float(np.mean(errors)) if errors else float("nan")
 
 
-def warp_ratio(outputs: Sequence[RGB], inputs: Sequence[RGB], motions: Sequence[Motion]) -> float:
+def warp_ratio(
+    outputs: Sequence[RGB], inputs: Sequence[RGB], motions: Sequence[Motion], gap: int = 1
+) -> float:
     """Warping error of the outputs over the inputs' (at least 1.0 level), per kept contrast.
 
     1 = as steady as the input. The measure is that of Lai et al., "Learning Blind Video
     Temporal Consistency", 2018, relative to the input's own and to its contrast.
     """
-    own = max(warp_error(inputs, motions), WARP_FLOOR)
-    return warp_error(outputs, motions) / own / contrast_ratio(outputs, inputs)
+    own = max(warp_error(inputs, motions, gap), WARP_FLOOR)
+    return warp_error(outputs, motions, gap) / own / contrast_ratio(outputs, inputs)
 
 
 def noise_gain(outputs: Sequence[RGB], inputs: Sequence[RGB]) -> float:
@@ -169,6 +171,24 @@ def ssim(first: RGB, second: RGB) -> float:
     likeness = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
     scale = (mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2)
     return float((likeness / scale).mean())
+
+
+def edge_agreement(first: RGB, second: RGB) -> float:
+    """Correlation of the gradient magnitudes of two frames' luma, at most 1.
+
+    1 = edges in the same places and of the same relative strength, whatever the tones; 0 = the
+    edges know nothing of each other. Gradients are Scharr's under a Gaussian of deviation 1, so
+    that grain counts for little; 0 too where a frame has no edge at all.
+    """
+    x, y = _gradients(first), _gradients(second)
+    scale = float(x.std() * y.std())
+    return float(((x - x.mean()) * (y - y.mean())).mean()) / scale if scale > 1e-6 else 0.0
+
+
+def _gradients(rgb: RGB) -> Floats:
+    grey = cv2.GaussianBlur(luma(rgb).astype(np.float32), (0, 0), 1.0)
+    along, across = (cv2.Scharr(grey, cv2.CV_32F, *axis) for axis in ((1, 0), (0, 1)))
+    return np.asarray(cv2.magnitude(along, across), np.float32)[1:-1, 1:-1]
 
 
 def interior(frame: RGB, margin: int) -> RGB:

@@ -19,6 +19,7 @@ OURS, PEER, SMOOTHED, FILTER, UNTOUCHED = (
     "untouched photo",
 )
 ROWS = (OURS, PEER, SMOOTHED, FILTER, UNTOUCHED)
+DEFAULT_PEER = f"`{PEER_PACKAGE}` in its arbitrary mode with the same painting, frame by frame"
 
 STYLE_OVER_PEER = 1.5
 GREY_OVER_FILTER = 0.75
@@ -87,12 +88,14 @@ class Report:
         styles: style name -> row name (`ROWS`) -> figures.
         engine: what ran the pack.
         clips: name and frame size of each clip, in words.
+        peer: what the row `PEER` is, in words.
     """
 
     pack: str
     styles: Mapping[str, Rows]
     engine: str
     clips: Sequence[str]
+    peer: str = DEFAULT_PEER
 
     def averages(self) -> dict[str, Figures]:
         """Row name -> figures averaged over the styles."""
@@ -212,8 +215,9 @@ the frames themselves, before any encoder. Differences are in levels of 255.
 - **grid**: lines or dots every 4, 8 or 16 pixels on flat frames: an amplitude of at least
   {metrics.GRID_AMPLITUDE} levels and {metrics.GRID_RATIO:g} times the frequencies around it.
 
-The rows: *ours* is what the program does at full strength; *peer* is `{PEER_PACKAGE}` in its
-arbitrary mode with the same painting, frame by frame; *peer smoothed* averages that over time
-along the input's motion; the *colour filter* gives the photo the painting's colours, sharpens
-it and averages it over time in the same way; the *untouched photo* is the input. Where a cache
-folder was given, it held output pictures of the peer, never figures."""
+The rows: *ours* is what the program does at full strength; *peer* is
+{report.peer};
+*peer smoothed* averages that over time along the input's motion; the *colour filter* gives the
+photo the painting's colours, sharpens it and averages it over time in the same way; the
+*untouched photo* is the input. Where a cache folder was given, it held output pictures of the
+peer, never figures."""

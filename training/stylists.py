@@ -7,7 +7,7 @@ call starts with no past; what a stylist remembers from frame to frame lives ins
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from importlib import metadata
@@ -35,13 +35,13 @@ def untouched(frames: Sequence[RGB]) -> list[RGB]:
     return list(frames)
 
 
-def frame_by_frame(function: Callable[[RGB], T], frames: Sequence[RGB]) -> list[T]:
+def frame_by_frame(function: Callable[[RGB], T], frames: Sequence[RGB]) -> Iterator[T]:
     """`function` of every frame; one call for a frame object that repeats, as in a still."""
-    results: list[T] = []
-    for index, frame in enumerate(frames):
-        still = index > 0 and frame is frames[index - 1]
-        results.append(results[-1] if still else function(frame))
-    return results
+    last: tuple[RGB, T] | None = None
+    for frame in frames:
+        if last is None or frame is not last[0]:
+            last = frame, function(frame)
+        yield last[1]
 
 
 class PackStylist:
@@ -110,7 +110,7 @@ class ColorFilter:
             sharp = rgb + self._sharpening * (rgb - blurred)
             return _to_bytes(sharp)
 
-        return frame_by_frame(color, frames)
+        return list(frame_by_frame(color, frames))
 
 
 def _to_bytes(values: Floats) -> RGB:
@@ -153,7 +153,7 @@ class Peer:
             self._room = limit - sum(1 for _ in cache.iterdir())
 
     def __call__(self, frames: Sequence[RGB]) -> list[RGB]:
-        return frame_by_frame(self._stylize, frames)
+        return list(frame_by_frame(self._stylize, frames))
 
     def _stylize(self, frame: RGB) -> RGB:
         key = self._key.copy()

@@ -25,9 +25,11 @@ def command(
     ] = None,
     pack: Annotated[str, typer.Option(help="A style pack: its name or file.")] = "default",
     style: Annotated[str | None, typer.Option(help="Else the pack's first one.")] = None,
-    backend: Annotated[str, typer.Option(help="auto, or a name that `engines probe` lists.")] = "auto",
+    backend: Annotated[
+        str, typer.Option(help="auto, or a name that `engines probe` lists.")
+    ] = "auto",
     precision: Annotated[
-        Literal["auto", "fp32", "bf16"], typer.Option(help="Of the engine.")
+        Literal["auto", "fp32", "bf16", "fp16"], typer.Option(help="Of the engine.")
     ] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="Of the engine.")] = None,
     peer: Annotated[

@@ -27,9 +27,11 @@ def command(
     ] = "great-wave",
     strength: Annotated[float, typer.Option(help="0 = the input, 1 = the full style.")] = 1.0,
     pack: Annotated[str | None, typer.Option(help="A style pack: its name or file.")] = None,
-    backend: Annotated[str, typer.Option(help="auto, or a name that `engines probe` lists.")] = "auto",
+    backend: Annotated[
+        str, typer.Option(help="auto, or a name that `engines probe` lists.")
+    ] = "auto",
     precision: Annotated[
-        Literal["auto", "fp32", "bf16"], typer.Option(help="Of the engine.")
+        Literal["auto", "fp32", "bf16", "fp16"], typer.Option(help="Of the engine.")
     ] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="Of the engine.")] = None,
     codec: Annotated[str | None, typer.Option(help="h264, hevc, av1 or vp9.")] = None,

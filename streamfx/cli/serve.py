@@ -27,7 +27,9 @@ def command(
     style: Annotated[str | None, typer.Option(help="A name or a blend (a:0.6+b:0.4).")] = None,
     strength: Annotated[float | None, typer.Option(help="0 = the input, 1 = the style.")] = None,
     pack: Annotated[str | None, typer.Option(help="A style pack: its name or file.")] = None,
-    backend: Annotated[str | None, typer.Option(help="auto, or a name that `engines probe` lists.")] = None,
+    backend: Annotated[
+        str | None, typer.Option(help="auto, or a name that `engines probe` lists.")
+    ] = None,
     threads: Annotated[int | None, typer.Option(help="Of the engine.")] = None,
     allow_folder: Annotated[
         list[Path] | None, typer.Option(help="Files in it may be named over HTTP.")
