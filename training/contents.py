@@ -80,8 +80,8 @@ def _of_film(path: Path, most: int, side: int) -> Pictures:
                 seconds = (start + length * index / most) / av.time_base
                 frame = next(frames_from(container, seconds), None)
                 if frame is not None:
-                    rgb = frame.to_ndarray(format="rgb24").astype(np.float32) / 255
-                    found.append(_to_bytes(square(rgb, side)))
+                    rgb = frame.to_ndarray(format="rgb24") / np.float32(255)
+                    found.append(_to_bytes(square(np.asarray(rgb, np.float32), side)))
     except (av.FFmpegError, IndexError) as error:
         raise InputError(f"{path} is no film that can be read: {error}") from None
     # A short film gives the same frame again and again.

@@ -24,6 +24,8 @@ from streamfx.errors import EngineError, StreamFXError
 COMMANDS = {
     "process": "Restyle videos, pictures or whole folders.",
     "serve": "Restyle live streams and watch them in the browser.",
+    "relay": "Restyle a live source and send it on, to several places at once.",
+    "camera": "Show a restyled source as a webcam.",
     "styles": "List, show and draw the styles of a pack.",
     "demo": "Render a short moving scene with sound.",
     "doctor": "Say what this machine has and lacks.",

@@ -64,7 +64,9 @@ def sheet(
     picture: Annotated[
         Path | None, typer.Option(help="Restyle this picture instead of showing thumbnails.")
     ] = None,
-    backend: Annotated[str, typer.Option(help="auto, or a name that `engines probe` lists.")] = "auto",
+    backend: Annotated[
+        str, typer.Option(help="auto, or a name that `engines probe` lists.")
+    ] = "auto",
 ) -> None:
     """Draw a sheet of all styles: their thumbnails, or your own picture in each."""
     from streamfx.errors import InputError
@@ -147,7 +149,9 @@ def explore(
     count: Annotated[int, typer.Option(min=1, max=25, help="How many to show.")] = 9,
     seed: Annotated[int | None, typer.Option(min=0, help="The same seed, the same styles.")] = None,
     pack: PackOption = "default",
-    backend: Annotated[str, typer.Option(help="auto, or a name that `engines probe` lists.")] = "auto",
+    backend: Annotated[
+        str, typer.Option(help="auto, or a name that `engines probe` lists.")
+    ] = "auto",
 ) -> None:
     """Draw a sheet of variations; then breed from those you like with --keep 2,5 --more.
 

@@ -1,4 +1,4 @@
-"""The encoders of live streams: H.264 and VP8 for the picture, Opus for the sound.
+"""The encoders of live streams: H.264 and VP8 for the picture, Opus and AAC for the sound.
 
 All give each packet at once: no look-ahead, no B frames, no frame threads.
 """
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from streamfx.errors import InputError
 from streamfx.frames import Frame
-from streamfx.live.rungs import Codec
+from streamfx.live.rungs import Codec, Sound
 from streamfx.media.planes import video_frame
 
 if TYPE_CHECKING:
@@ -29,7 +29,9 @@ Size = tuple[int, int]
 VIDEO_CLOCK = 90_000
 AUDIO_RATE = 48_000
 OPUS_SAMPLES = 960  # 20 ms
+AAC_SAMPLES = 1024
 _OPUS_BITRATE = 96_000
+AAC_BITRATE = 128_000
 _BUFFER_SECONDS = 0.5  # of bits: the largest burst, which bounds what a key frame may take
 _NEVER = 1 << 30
 
@@ -133,6 +135,8 @@ class VideoEncoder:
 class OpusEncoder:
     """48 kHz stereo to Opus packets of 20 ms (RFC 6716)."""
 
+    samples = OPUS_SAMPLES
+
     def __init__(self) -> None:
         context = av.CodecContext.create("libopus", "w")
         context.sample_rate = AUDIO_RATE
@@ -161,6 +165,39 @@ class OpusEncoder:
         sound.sample_rate = AUDIO_RATE
         sound.pts, sound.time_base = pts, Fraction(1, AUDIO_RATE)
         return self._context.encode(sound)
+
+
+class AacEncoder:
+    """48 kHz stereo to AAC-LC packets of 1024 samples, which RTMP, MPEG-TS and HLS carry."""
+
+    samples = AAC_SAMPLES
+
+    def __init__(self) -> None:
+        context = av.CodecContext.create("aac", "w")
+        context.sample_rate = AUDIO_RATE
+        context.layout = "stereo"
+        context.format = "fltp"
+        context.bit_rate = AAC_BITRATE
+        context.time_base = Fraction(1, AUDIO_RATE)
+        context.open()
+        self._context = context
+
+    def encode(self, samples: NDArray[np.int16], pts: int) -> list[Packet]:
+        """Encode 1024 samples, [1024, 2]; `pts` in 1/48000 s is that of the first one.
+
+        A packet's pts is 1024 samples less, for as much later its sound is decoded.
+        """
+        planar = np.ascontiguousarray(samples.T, np.float32) / 32768
+        sound = av.AudioFrame.from_ndarray(planar, "fltp", "stereo")
+        sound.sample_rate = AUDIO_RATE
+        sound.pts, sound.time_base = pts, Fraction(1, AUDIO_RATE)
+        return self._context.encode(sound)
+
+
+SOUND_ENCODERS: dict[Sound, type[OpusEncoder] | type[AacEncoder]] = {
+    "opus": OpusEncoder,
+    "aac": AacEncoder,
+}
 
 
 def _x264(level: int) -> tuple[str, dict[str, str]]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from threading import Lock
 
 from streamfx.live.encoders import Packet
-from streamfx.live.rungs import Codec, Rung, Target
+from streamfx.live.rungs import Codec, Rung, Sound, Target
 
 # A second of pictures and a second of sound: whoever is that far behind gains nothing by more.
 MOST_PICTURES = 30
@@ -25,6 +25,7 @@ class Viewer:
 
     Attributes:
         codec: of the pictures.
+        sound: the codec of the sound.
         rung: the size that the bitrate policy gives this viewer.
         bandwidth: what it last reported, bits a second; None before.
         dropped: packets that it missed because its queue was full.
@@ -37,8 +38,10 @@ class Viewer:
         wake: Callable[[], None],
         ask_for_key_frame: Callable[[Target], None],
         on_close: Callable[[Viewer], None],
+        sound: Sound = "opus",
     ) -> None:
         self.codec: Codec = codec
+        self.sound: Sound = sound
         self.rung: Rung = "full"
         self.bandwidth: int | None = None
         self.dropped = 0
@@ -68,7 +71,7 @@ class Viewer:
         return None
 
     def next_audio(self) -> Packet | None:
-        """The next 20 ms of Opus, None if none waits; pts in 1/48000 s of the same clock."""
+        """The next packet of sound, None if none waits; pts in 1/48000 s of the same clock."""
         with self._lock:
             return self._sounds.popleft() if self._sounds else None
 
@@ -168,9 +171,9 @@ class Fanout:
     def viewers(self) -> tuple[Viewer, ...]:
         return self._viewers
 
-    def add(self, codec: Codec, wake: Callable[[], None]) -> Viewer:
+    def add(self, codec: Codec, wake: Callable[[], None], sound: Sound = "opus") -> Viewer:
         """A new viewer, which gets a key frame first."""
-        viewer = Viewer(codec, wake, self._ask, self._remove)
+        viewer = Viewer(codec, wake, self._ask, self._remove, sound)
         with self._lock:
             self._viewers = (*self._viewers, viewer)
         self._ask(Target(codec, viewer.rung))
@@ -191,10 +194,15 @@ class Fanout:
         for viewer in self._viewers:
             viewer.offer(packets)
 
-    def deliver_sound(self, packet: Packet) -> None:
-        """Hand out a packet of sound."""
+    def sounds(self) -> frozenset[Sound]:
+        """What is heard now."""
+        return frozenset(viewer.sound for viewer in self._viewers)
+
+    def deliver_sound(self, packet: Packet, codec: Sound) -> None:
+        """Hand out a packet of sound to those who hear this codec."""
         for viewer in self._viewers:
-            viewer.offer_sound(packet)
+            if viewer.sound == codec:
+                viewer.offer_sound(packet)
 
     def close(self) -> None:
         """Tell all viewers that nothing more will come."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from threading import Event
-from typing import Any, TypeAlias, cast
+from typing import Any, Protocol, TypeAlias, cast
 from urllib.parse import urlsplit
 
 import av
@@ -19,6 +19,7 @@ from av.audio.resampler import AudioResampler
 from av.container import InputContainer
 from av.stream import Disposition
 from av.video.stream import VideoStream
+from numpy.typing import NDArray
 
 from streamfx.errors import InputError, StreamFXError
 from streamfx.frames import Frame
@@ -43,7 +44,7 @@ _MOST_PIXELS = 8192 * 8192
 log = logging.getLogger(__name__)
 
 
-class _Clock:
+class FileClock:
     """Places the source's times, in seconds, one after the other and on time.monotonic()."""
 
     def __init__(self) -> None:
@@ -125,24 +126,50 @@ class FileSource(ThreadedSource):
             self._on_end(error)
 
     def _play_all(self) -> None:
-        clock = _Clock()
+        clock = FileClock()
         while True:
-            with _open(self._url, self._options) as container:
-                _Player(self._stream, container, clock, self._stop, _shown(self._url)).play()
+            with open_container(self._url, self._options) as container:
+                Player(self._stream, container, clock, self._stop, _shown(self._url)).play()
             if self._stop.is_set() or not self._loop:
                 self._stop.wait(max(0.0, clock.due(clock.end) - time.monotonic()))
                 return
             clock.begin_round()
 
 
-class _Player:
-    """Plays one opened container once."""
+class Clock(Protocol):
+    """Places a source's times, in seconds, on time.monotonic().
+
+    Attributes:
+        end: where the latest picture ends, in seconds played.
+    """
+
+    end: float
+
+    def position(self, when: float, lasts: float) -> float:
+        """Where a picture at `when` lies in the seconds played."""
+
+    def due(self, position: float) -> float:
+        """The time.monotonic() of that."""
+
+    def captured(self, when: float) -> float | None:
+        """The time.monotonic() of sound at `when`; None before the first picture."""
+
+
+class Taker(Protocol):
+    """What takes a source's pictures and sound; see LiveStream."""
+
+    def push(self, frame: Frame, captured: float) -> None: ...
+    def push_audio(self, samples: NDArray[np.int16], captured: float) -> None: ...
+
+
+class Player:
+    """Plays one opened container once, each picture when the clock says that it is due."""
 
     def __init__(
         self,
-        stream: LiveStream,
+        stream: Taker,
         container: InputContainer,
-        clock: _Clock,
+        clock: Clock,
         stop: Event,
         shown: str,
     ) -> None:
@@ -231,13 +258,24 @@ class _Player:
                 self._stream.push_audio(samples, captured)
 
 
-def _open(url: str, options: Mapping[str, str]) -> InputContainer:
-    is_url = _SCHEME.match(url) is not None
+def open_container(
+    url: str, options: Mapping[str, str], *, form: str | None = None
+) -> InputContainer:
+    """Open a path or a URL with FFmpeg.
+
+    Args:
+        form: FFmpeg's name of the format or of the device, where the name does not tell.
+
+    Raises:
+        InputError: it cannot be opened.
+    """
+    is_url = form is not None or _SCHEME.match(url) is not None
     if not is_url:
         options = {"protocol_whitelist": "file", **options}
     try:
         return av.open(
             url if is_url else f"file:{url}",
+            format=form,
             options=dict(options),
             timeout=(OPEN_TIMEOUT, READ_TIMEOUT),
         )

@@ -1,11 +1,12 @@
-"""Sound on its way to the viewers: held back as long as the picture takes, encoded once."""
+"""Sound on its way to the viewers: held back as the picture is, encoded once for each codec."""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Set
+from operator import itemgetter
 from threading import Condition, Thread, current_thread
 
 import av.error
@@ -13,7 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamfx.errors import InputError
-from streamfx.live.encoders import AUDIO_RATE, OPUS_SAMPLES, OpusEncoder, Packet
+from streamfx.live.encoders import (
+    AUDIO_RATE,
+    OPUS_SAMPLES,
+    SOUND_ENCODERS,
+    AacEncoder,
+    OpusEncoder,
+    Packet,
+)
+from streamfx.live.rungs import Sound
 
 Samples = NDArray[np.int16]
 
@@ -24,18 +33,19 @@ log = logging.getLogger(__name__)
 
 
 class Framer:
-    """Cuts blocks of sound into frames of 960 samples on a rising clock. It reads no clock.
+    """Cuts blocks of sound into frames of `size` samples on a rising clock. It reads no clock.
 
     A block within 20 ms of where the last one ended follows it; a later one begins a new
     frame, and of an earlier one the part that was there already is left out.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, size: int = OPUS_SAMPLES) -> None:
+        self._size = size
         self._rest: Samples = np.empty((0, 2), np.int16)
         self._begin: int | None = None  # pts of the first sample of the rest
 
     def push(self, samples: Samples, captured: float) -> list[tuple[int, Samples]]:
-        """The frames that are now whole: (pts in 1/48000 s, samples [960, 2])."""
+        """The frames that are now whole: (pts in 1/48000 s, samples [size, 2])."""
         frames: list[tuple[int, Samples]] = []
         begin = round(captured * AUDIO_RATE)
         if self._begin is None:
@@ -43,15 +53,16 @@ class Framer:
         error = begin - (self._begin + len(self._rest))
         if error > _TOLERANCE:
             if len(self._rest):
-                missing = OPUS_SAMPLES - len(self._rest)
+                missing = self._size - len(self._rest)
                 frames.append((self._begin, np.pad(self._rest, ((0, missing), (0, 0)))))
             self._rest, self._begin = samples, begin
         else:
             overlap = -error if error < -_TOLERANCE else 0
             self._rest = np.concatenate([self._rest, samples[overlap:]])
-        whole = len(self._rest) // OPUS_SAMPLES * OPUS_SAMPLES
-        for start in range(0, whole, OPUS_SAMPLES):
-            frames.append((self._begin + start, self._rest[start : start + OPUS_SAMPLES]))
+        size = self._size
+        whole = len(self._rest) // size * size
+        for start in range(0, whole, size):
+            frames.append((self._begin + start, self._rest[start : start + size]))
         self._rest = self._rest[whole:]
         self._begin += whole
         return frames
@@ -62,8 +73,8 @@ class SoundTrack:
 
     Args:
         delay: seconds that the picture takes from capture to having been handed out.
-        wanted: whether anybody listens; if not, nothing is encoded.
-        deliver: takes each packet.
+        wanted: the codecs that somebody hears; nothing else is encoded.
+        deliver: takes each packet and its codec.
         drop: called for each block that is thrown away because 3 s wait.
     """
 
@@ -72,8 +83,8 @@ class SoundTrack:
         name: str,
         *,
         delay: Callable[[], float],
-        wanted: Callable[[], bool],
-        deliver: Callable[[Packet], None],
+        wanted: Callable[[], Set[Sound]],
+        deliver: Callable[[Packet, Sound], None],
         drop: Callable[[], None],
     ) -> None:
         self._delay = delay
@@ -118,22 +129,30 @@ class SoundTrack:
             self._thread.join()
 
     def _run(self) -> None:
-        encoder, framer = OpusEncoder(), Framer()
+        coders = {codec: make() for codec, make in SOUND_ENCODERS.items()}
+        framers = {codec: Framer(coder.samples) for codec, coder in coders.items()}
         while (block := self._next()) is not None:
-            for pts, samples in framer.push(*block):
+            frames = [
+                (pts, codec, samples)
+                for codec, framer in framers.items()
+                for pts, samples in framer.push(*block)
+            ]
+            for pts, codec, samples in sorted(frames, key=itemgetter(0)):
                 if not self._wait_for_picture(pts / AUDIO_RATE):
                     return
-                if self._wanted():
-                    self._encode(encoder, samples, pts)
+                if codec in self._wanted():
+                    self._encode(codec, coders[codec], samples, pts)
 
-    def _encode(self, encoder: OpusEncoder, samples: Samples, pts: int) -> None:
+    def _encode(
+        self, codec: Sound, coder: OpusEncoder | AacEncoder, samples: Samples, pts: int
+    ) -> None:
         try:
-            packets = encoder.encode(samples, pts)
+            packets = coder.encode(samples, pts)
         except av.error.FFmpegError as error:
             log.warning("20 ms of sound cannot be encoded: %s", error)
             return
         for packet in packets:
-            self._deliver(packet)
+            self._deliver(packet, codec)
 
     def _next(self) -> tuple[Samples, float] | None:
         with self._changed:

@@ -23,9 +23,9 @@ from streamfx.live.encoders import VIDEO_CLOCK
 from streamfx.live.fade import Look
 from streamfx.live.fanout import Fanout, Viewer
 from streamfx.live.pacing import FrameRateCap, plausible
-from streamfx.live.picture import Size, check_planes, outgoing_size, with_notice
+from streamfx.live.picture import check_planes, outgoing_size, with_notice
 from streamfx.live.restyle import Restyler
-from streamfx.live.rungs import Codec, Rung, Target
+from streamfx.live.rungs import Codec, Rung, Sound, Target
 from streamfx.live.settings import Control, ControlChange, LiveSettings
 from streamfx.live.shelf import StyleShelf
 from streamfx.live.sound import SoundTrack
@@ -71,6 +71,13 @@ class _Sent:
     noticed: bool
 
 
+@dataclass(frozen=True, eq=False)
+class _Tap:
+    """Somebody who is handed restyled pictures."""
+
+    take: Callable[[Frame], None]
+
+
 class LiveStream:
     """One stream. Three threads: one restyles, one encodes pictures, one encodes sound.
 
@@ -112,12 +119,13 @@ class LiveStream:
         self._connected = False
         self._closed = False
         self._size = settings.size
-        self._size_in: Size | None = None
+        self._latest: Frame | None = None
         self._cap = FrameRateCap(settings.fps)
         self._interval = 1 / settings.fps
         self._last_captured: float | None = None
 
         look = Look(code, self._control.shown_strength)
+        self._taps: tuple[_Tap, ...] = ()  # replaced as a whole, as the viewers are
         self._restyler = Restyler(name, styles.pack, settings, look, self._tally)
         self._bank = EncoderBank(settings.fps, lambda: self._tally.drop("encoder"))
         self._fanout = Fanout(self._ask_for_key_frame, self._wake)
@@ -130,7 +138,7 @@ class LiveStream:
             SoundTrack(
                 name,
                 delay=lambda: self._delay,
-                wanted=lambda: bool(self._fanout.viewers),
+                wanted=self._fanout.sounds,
                 deliver=self._fanout.deliver_sound,
                 drop=lambda: self._tally.drop("sound_overflow"),
             )
@@ -148,6 +156,11 @@ class LiveStream:
     def control(self) -> Control:
         """What is shown, or being faded to."""
         return self._control
+
+    @property
+    def latest(self) -> Frame | None:
+        """The last frame that came in, not restyled; its planes are to be read, not changed."""
+        return self._latest
 
     def push(self, frame: Frame, captured: float) -> None:
         """Take a frame that was captured then; never blocks, and any thread may call it.
@@ -179,17 +192,38 @@ class LiveStream:
         if self._sound is not None and not self._closed:
             self._sound.push(samples, plausible(captured, time.monotonic()))
 
-    def subscribe(self, codec: Codec, wake: Callable[[], None]) -> Viewer:
+    def subscribe(self, codec: Codec, wake: Callable[[], None], sound: Sound = "opus") -> Viewer:
         """A new viewer, whose first picture is a key frame.
 
         Args:
             wake: called from a thread of the stream when something new waits, and at the end;
                 it should return at once.
         """
-        viewer = self._fanout.add(codec, wake)
+        viewer = self._fanout.add(codec, wake, sound)
         if self._closed:
             self._fanout.close()
         return viewer
+
+    def tap(self, take: Callable[[Frame], None]) -> Callable[[], None]:
+        """Hand out restyled pictures before they are encoded, for what shows them here.
+
+        Args:
+            take: called with each one on a thread of the stream; it must return at once. The
+                planes are to be read, not changed.
+
+        Returns:
+            What ends it; calling that again does nothing.
+        """
+        tap = _Tap(take)
+        with self._changed:
+            self._taps = (*self._taps, tap)
+            self._changed.notify_all()
+
+        def end() -> None:
+            with self._changed:
+                self._taps = tuple(each for each in self._taps if each is not tap)
+
+        return end
 
     def set_control(self, change: ControlChange) -> Control:
         """Change what is shown from the next frame on, by a fade.
@@ -230,6 +264,7 @@ class LiveStream:
     def stats(self) -> StreamStats:
         """What the stream has done and is doing."""
         video, audio = self._fanout.queued()
+        latest = self._latest
         return self._tally.stats(
             state=self._state(),
             connected=self._connected,
@@ -240,7 +275,7 @@ class LiveStream:
                 "audio": audio,
             },
             viewers=len(self._fanout.viewers),
-            size_in=self._size_in,
+            size_in=(latest.width, latest.height) if latest is not None else None,
             size_out=self._size,
             working_scale=self._restyler.scale,
             audio_delay=self._delay,
@@ -261,13 +296,13 @@ class LiveStream:
     def _state(self) -> State:
         if self._closed:
             return "closed"
-        if self._size_in is None:
+        if self._latest is None:
             return "waiting"
         return "paused" if self._paused else "live"
 
     def _take(self, frame: Frame, captured: float, now: float) -> str | None:
         """Put a frame in its place; why one was dropped for it, if one was."""
-        self._size_in = (frame.width, frame.height)
+        self._latest = frame
         if self._closed or self._paused:
             return "paused"
         self._connected = True
@@ -286,7 +321,7 @@ class LiveStream:
         return "superseded" if self._is_watched() else "unwatched"
 
     def _is_watched(self) -> bool:
-        return self.settings.keep_warm or bool(self._fanout.viewers)
+        return self.settings.keep_warm or bool(self._fanout.viewers or self._taps)
 
     def _wake(self) -> None:
         with self._changed:
@@ -317,6 +352,8 @@ class LiveStream:
             assert self._size is not None
             shown = self._restyler(stamped, self._size, self._interval)
             self._tally.measure("restyle", time.monotonic() - begun)
+            for tap in self._taps:
+                tap.take(shown)
             with self._changed:
                 self._ready = _Picture(shown, pts, captured)
                 self._changed.notify_all()

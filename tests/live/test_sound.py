@@ -91,13 +91,14 @@ def test_sound_waits_for_its_picture() -> None:
     delay, given = [0.4], []
     done = Event()
 
-    def deliver(packet: av.Packet) -> None:
+    def deliver(packet: av.Packet, codec: str) -> None:
+        assert codec == "opus"
         given.append((packet.pts, time.monotonic()))
         if len(given) == 10:
             done.set()
 
     track = SoundTrack(
-        "test", delay=lambda: delay[0], wanted=lambda: True, deliver=deliver, drop=lambda: None
+        "test", delay=lambda: delay[0], wanted=lambda: {"opus"}, deliver=deliver, drop=lambda: None
     )
     begin = time.monotonic()
     track.push(np.zeros((9600, 2), np.int16), begin)
@@ -112,8 +113,8 @@ def test_the_queue_is_bounded_and_closing_does_not_wait() -> None:
     track = SoundTrack(
         "test",
         delay=lambda: 1000.0,
-        wanted=lambda: True,
-        deliver=lambda _: None,
+        wanted=lambda: {"opus"},
+        deliver=lambda _packet, _codec: None,
         drop=lambda: dropped.append(1),
     )
     for index in range(400):  # eight seconds

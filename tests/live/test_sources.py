@@ -181,7 +181,7 @@ def test_a_stalled_connection_ends_in_bounded_time(
 
 
 def test_a_clock_that_jumps_and_one_that_is_late() -> None:
-    clock = files._Clock()
+    clock = files.FileClock()
     assert clock.captured(1.0) is None
     begin = time.monotonic()
     assert clock.position(100.0, 0.1) == 100.0

@@ -48,7 +48,7 @@ def test_what_cannot_be_explored() -> None:
     with pytest.raises(InputError, match="mixed but not varied"):
         explore("image:a.jpg")
     for wrong in ({"count": 0}, {"count": 26}, {"generation": -1}, {"seed": -1}):
-        with pytest.raises(InputError, match="number|between"):
+        with pytest.raises(InputError, match=r"number|between"):
             explore(**wrong)
     with pytest.raises(InputError, match="at most 16"):
         explore(kept=["latent:1"] * 17)

@@ -54,6 +54,8 @@ class DataConfig(_Strict):
         noise: largest deviation of the sensor noise on the inputs, of 255.
         sharpen: amount of the unsharp mask on the targets; paintings have more fine contrast
             than what the teacher makes, and than what a small network keeps of it.
+        detail: how much of the content's own fine detail is drawn into the targets, so that
+            lines and textures are those of the picture and move with it.
     """
 
     max_pictures: int = Field(180, ge=2)
@@ -69,6 +71,7 @@ class DataConfig(_Strict):
     preroll: int = Field(3, ge=0, le=16)
     noise: float = Field(6, ge=0, le=32)
     sharpen: float = Field(1, ge=0, le=4)
+    detail: float = Field(0, ge=0, le=8)
 
 
 class LossWeights(_Strict):

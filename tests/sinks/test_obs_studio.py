@@ -1,0 +1,109 @@
+"""OBS Studio, without a screen: OBS -> RTMP -> StreamFX -> MPEG-TS -> OBS, and the script."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import cv2
+import numpy as np
+import pytest
+
+import packs
+from ports import free_port
+
+RIG = Path(__file__).parents[1] / "rigs" / "obs-rig.sh"
+SCRIPT = Path(__file__).parents[2] / "obs" / "streamfx.py"
+SECONDS = 40
+
+
+async def screenshot(port: int, name: str, target: Path) -> None:
+    """A picture of one of OBS's sources (obs-websocket 5), once it shows anything."""
+    import asyncio
+
+    request = {"sourceName": name, "imageFormat": "png", "imageWidth": 320, "imageHeight": 180}
+    async with (
+        aiohttp.ClientSession() as http,
+        http.ws_connect(f"ws://127.0.0.1:{port}", max_msg_size=1 << 24) as socket,
+    ):
+        await socket.receive_json(timeout=10)  # Hello
+        await socket.send_json({"op": 1, "d": {"rpcVersion": 1, "eventSubscriptions": 0}})
+        await socket.receive_json(timeout=10)  # Identified
+        for number in range(SECONDS):
+            asked = {"requestType": "GetSourceScreenshot", "requestId": str(number)}
+            await socket.send_json({"op": 6, "d": {**asked, "requestData": request}})
+            answer: Any = await socket.receive_json(timeout=10)
+            data = (answer["d"].get("responseData") or {}).get("imageData")
+            if data:
+                picture = base64.b64decode(data.partition(",")[2])
+                target.write_bytes(picture)
+                decoded = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR)
+                if decoded is not None and decoded.max() > 60:
+                    return
+            await asyncio.sleep(1)
+    raise SystemExit("OBS showed nothing")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_obs_is_restyled_and_shows_it(tmp_path: Path) -> None:
+    missing = [tool for tool in ("obs", "Xvfb") if shutil.which(tool) is None]
+    if missing:
+        pytest.skip(f"the rig needs {', '.join(missing)}")
+    pack = packs.tiny_pack(tmp_path)
+    rtmp, served, socket = free_port(), free_port(), free_port()
+    shot = tmp_path / "shot.png"
+    relay = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "streamfx.cli",
+            "relay",
+            f"rtmp+listen://127.0.0.1:{rtmp}/live/key",
+            "--to",
+            f"http+listen://127.0.0.1:{served}",
+            "--pack",
+            str(pack.path),
+            "--backend",
+            "onnxruntime",
+            "--threads",
+            "1",
+        ],
+        stderr=(tmp_path / "relay.log").open("w"),
+    )
+    look = f"{sys.executable} {__file__} {socket} {shot}"
+    command = ["bash", str(RIG), "--size", "320x180", "--fps", "10", "--ws", str(socket)]
+    command += ["--media", f"http://127.0.0.1:{served}/live.ts,mpegts", "--script", str(SCRIPT)]
+    command += ["--dir", str(tmp_path / "obs"), "--exec", look]
+    command += [f"rtmp://127.0.0.1:{rtmp}/live/key", str(SECONDS)]
+    path = os.pathsep.join([str(Path(__file__).parents[1] / "support"), str(tmp_path)])
+    try:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            timeout=180,
+            check=False,
+            env=os.environ | {"PYTHONPATH": path},
+        )
+    finally:
+        relay.terminate()
+        relay.wait(20)
+    assert done.returncode == 0, done.stderr + (tmp_path / "relay.log").read_text()
+    log = (tmp_path / "obs" / "obs.log").read_text(errors="replace")
+    assert "Failed to call" not in log, "the script did not load"
+    assert "pictures come" in (tmp_path / "relay.log").read_text()
+
+
+if __name__ == "__main__":
+    import asyncio
+
+    asyncio.run(screenshot(int(sys.argv[1]), "Media", Path(sys.argv[2])))
+    print(json.dumps({"screenshot": sys.argv[2]}))
