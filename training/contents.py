@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from streamfx.demo import draw
 from streamfx.errors import InputError
+from streamfx.training.celeba import is_celeba, select
 from streamfx.training.clips import frames_from
 from streamfx.training.teacher import read_picture, square
 
@@ -20,7 +21,7 @@ _SCENE_SECONDS = 1.7  # between two of them
 Pictures = NDArray[np.uint8]
 
 
-def read_contents(source: Path | None, most: int, side: int) -> Pictures:
+def read_contents(source: Path | None, most: int, side: int, *, attributes: str = "") -> Pictures:
     """Square content pictures, uint8 [P,side,side,3].
 
     Args:
@@ -28,6 +29,7 @@ def read_contents(source: Path | None, most: int, side: int) -> Pictures:
             of the program's own scene.
         most: how many, at most.
         side: pixels.
+        attributes: see `list_pictures`.
 
     Raises:
         InputError: it is neither, or too little of it can be read.
@@ -35,7 +37,7 @@ def read_contents(source: Path | None, most: int, side: int) -> Pictures:
     if source is None:
         return _scenes(min(most, _SCENES), side)
     if source.is_dir():
-        pictures = _of_folder(source, most, side)
+        pictures = _of_folder(list_pictures(source, attributes), most, side)
     elif source.is_file():
         pictures = _of_film(source, most, side)
     else:
@@ -45,22 +47,27 @@ def read_contents(source: Path | None, most: int, side: int) -> Pictures:
     return pictures
 
 
-def list_pictures(folder: Path) -> list[Path]:
+def list_pictures(folder: Path, attributes: str = "") -> list[Path]:
     """The pictures in a folder, by name.
+
+    Args:
+        attributes: in the layout of CelebA, those that a picture must have (see
+            `streamfx.training.celeba.select`).
 
     Raises:
         InputError: no folder, or no picture in it.
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder of pictures")
+    if attributes or is_celeba(folder):
+        return select(folder, attributes)
     paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES)
     if not paths:
         raise InputError(f"{folder} holds no pictures (.jpg, .png, .webp, .bmp, .tiff)")
     return paths
 
 
-def _of_folder(folder: Path, most: int, side: int) -> Pictures:
-    paths = list_pictures(folder)
+def _of_folder(paths: list[Path], most: int, side: int) -> Pictures:
     if len(paths) > most:
         paths = [paths[i * len(paths) // most] for i in range(most)]
     try:

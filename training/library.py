@@ -56,21 +56,44 @@ class Library:
     catalogue: int
 
 
-def build_library(
-    recipe: Recipe,
-    content: Path | None,
-    pictures: Path,
-    cache: Path,
-    progress: Callable[[str, int, int], None] = lambda what, done, total: None,
-) -> Library:
-    """Read the pictures and make, or find in the cache, every target.
+@dataclass(frozen=True)
+class Source:
+    """What a style of a run is made from.
+
+    Attributes:
+        name, paintings, indices: see `Style`.
+        paths: the paintings' files.
+        targets: where its targets are kept, whether they have been made or not.
+    """
+
+    name: str
+    paths: list[Path]
+    paintings: tuple[Pictures, ...]
+    indices: NDArray[np.int64]
+    targets: Path
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The pictures of a run, read and checked; the first styles are the catalogue."""
+
+    contents: Pictures
+    styles: tuple[Source, ...]
+    catalogue: int
+
+
+def read_sources(
+    recipe: Recipe, content: Path | None, pictures: Path, cache: Path, *, attributes: str = ""
+) -> Sources:
+    """Read the pictures that a recipe needs.
 
     Args:
-        content: see `streamfx.training.contents.read_contents`.
-        progress: called with a style's name, targets done and targets in all.
+        content, attributes: see `streamfx.training.contents.read_contents`.
+        pictures: folder of the style pictures.
+        cache: folder of the targets.
 
     Raises:
-        InputError: a folder or picture is missing or unreadable.
+        InputError: a folder or picture is missing or unreadable, or the recipe names no style.
     """
     if not recipe.styles:
         raise InputError(f"the recipe {recipe.name!r} names no style")
@@ -82,51 +105,66 @@ def build_library(
     for path in (path for paths in (*named.values(), *extra.values()) for path in paths):
         if not path.is_file():
             raise InputError(f"the recipe's picture {path.name} is not in {pictures}")
-    contents = read_contents(content, recipe.data.max_pictures, recipe.teacher.side)
-    try:
-        paintings = {
-            name: tuple(_painting(read_picture(path)) for path in paths)
-            for name, paths in {**named, **extra}.items()
-        }
-    except ValueError as error:
-        raise InputError(f"{error}; take it out of the folder or replace it") from None
-    contents_key = hashlib.sha256(contents.tobytes()).hexdigest()[:16]
-    folder = cache / contents_key
-    folder.mkdir(parents=True, exist_ok=True)
+    most, side = recipe.data.max_pictures, recipe.teacher.side
+    contents = read_contents(content, most, side, attributes=attributes)
+    folder = cache / hashlib.sha256(contents.tobytes()).hexdigest()[:16]
     everything = np.arange(len(contents))
     few = everything[:: max(1, len(contents) // recipe.data.extra_contents)]
     styles = []
     for name, paths in {**named, **extra}.items():
         indices = everything if name in named else few[: recipe.data.extra_contents]
-        file = folder / f"{cache_key(paths, recipe.teacher)}-{len(indices)}.npy"
-        if not file.exists():
-            _make_targets(file, paths, contents[indices], recipe, name, progress)
-        targets = np.load(file, mmap_mode="r")
-        styles.append(Style(name, paintings[name], targets, indices))
-    return Library(contents, tuple(styles), len(named))
+        targets = folder / f"{cache_key(paths, recipe.teacher)}-{len(indices)}.npy"
+        try:
+            paintings = tuple(_painting(read_picture(path)) for path in paths)
+        except ValueError as error:
+            raise InputError(f"{error}; take it out of the folder or replace it") from None
+        styles.append(Source(name, paths, paintings, indices, targets))
+    return Sources(contents, tuple(styles), len(named))
+
+
+def build_library(
+    recipe: Recipe,
+    sources: Sources,
+    progress: Callable[[str, int, int], None] = lambda what, done, total: None,
+) -> Library:
+    """Make, or find in the cache, every target.
+
+    Args:
+        progress: called with a style's name, targets done and targets in all.
+
+    Raises:
+        InputError: a picture is unreadable.
+    """
+    styles = []
+    for source in sources.styles:
+        if not source.targets.exists():
+            source.targets.parent.mkdir(parents=True, exist_ok=True)
+            _make_targets(source, sources.contents[source.indices], recipe, progress)
+        targets = np.load(source.targets, mmap_mode="r")
+        styles.append(Style(source.name, source.paintings, targets, source.indices))
+    return Library(sources.contents, tuple(styles), sources.catalogue)
 
 
 def _make_targets(
-    file: Path,
-    paintings: list[Path],
+    source: Source,
     contents: Pictures,
     recipe: Recipe,
-    name: str,
     progress: Callable[[str, int, int], None],
 ) -> None:
     """Make one style's targets; a `.part` file beside the result holds what is done."""
+    file = source.targets
     part, count_file = file.with_suffix(".part"), file.with_suffix(".count")
     resumes = part.exists() and count_file.exists()
     mode: Literal["r+", "w+"] = "r+" if resumes else "w+"
     raw = np.memmap(part, np.uint8, mode=mode, shape=contents.shape)
     done = int(count_file.read_text()) if resumes else 0
-    made = targets_for_style(paintings, contents[done:], recipe.teacher)
+    made = targets_for_style(source.paths, contents[done:], recipe.teacher)
     for index, target in enumerate(made, start=done):
         raw[index] = target
         raw.flush()
         count_file.write_text(str(index + 1))
-        progress(name, index + 1, len(contents))
-    pictures = [read_picture(painting) for painting in paintings]
+        progress(source.name, index + 1, len(contents))
+    pictures = [read_picture(path) for path in source.paths]
     gain, offset = palette_map(raw, pictures, recipe.teacher.palette)
     finished = np.stack([apply_palette(target, gain, offset) for target in raw])
     temporary = file.with_suffix(".tmp.npy")

@@ -1,12 +1,12 @@
 """A training run: from a recipe and two folders to a style pack.
 
-The run folder holds `checkpoint.pt`, `log.jsonl` (the terms of the objective, a line every few
-steps) and `samples/` (sheets of what the averaged networks make of some contents).
+The run folder holds `checkpoint.pt`, the terms of the objective (`log.jsonl`, `losses.svg`, and
+`tensorboard/` for TensorBoard) and `samples/` (sheets of what the averaged networks make of some
+contents).
 """
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,13 +26,15 @@ from streamfx.styles import Pack
 from streamfx.training.color import planes_to_rgb, rgb_to_planes
 from streamfx.training.export import export_pack
 from streamfx.training.goodness import how_good
-from streamfx.training.library import Library, build_library
+from streamfx.training.library import Library, Sources, build_library, read_sources
 from streamfx.training.mapping import train_mapping
 from streamfx.training.networks import Networks
 from streamfx.training.recipes import Recipe
+from streamfx.training.runlog import RunLog
 from streamfx.training.trainer import Trainer
 
 CHECKPOINT = "checkpoint.pt"
+TARGETS = "targets"
 SHOWN = ("teacher_l1", "warp", "style", "adversarial", "discriminator")
 LOG_EVERY = 25  # odd, so that both kinds of batches are logged
 SAMPLES = 4
@@ -46,6 +48,7 @@ def train(
     output: Path,
     run: Path,
     *,
+    attributes: str = "",
     minutes: float | None = None,
     checkpoint_minutes: float = 3,
     threads: int | None = None,
@@ -54,7 +57,7 @@ def train(
     """Train the recipe's networks and write the pack; goes on from the run's checkpoint.
 
     Args:
-        content: what restyling is learnt on, see `streamfx.training.contents`.
+        content, attributes: what restyling is learnt on, see `streamfx.training.contents`.
         pictures: folder of the style pictures that the recipe names.
         output: NAME.stylepack.
         run: folder of checkpoints, log and samples; made if it is not there.
@@ -72,7 +75,8 @@ def train(
         raise InputError(f"cannot make the run folder {run}: {error.strerror}") from None
     checkpoint = run / CHECKPOINT
     with _progress(console) as bar:
-        library = _library(recipe, content, pictures, run / "targets", bar)
+        sources = read_sources(recipe, content, pictures, run / TARGETS, attributes=attributes)
+        library = _library(recipe, sources, bar)
         trainer = Trainer(recipe, library)
         if checkpoint.exists():
             trainer.load(checkpoint)
@@ -80,18 +84,20 @@ def train(
         task = bar.add_task("training", total=1.0)
         saved = time.monotonic()
         try:
-            with (run / "log.jsonl").open("a") as log:
+            with RunLog(run) as log:
                 while (share := _share(trainer, minutes)) < 1:
                     began = time.monotonic()
                     values = trainer.step(share)
                     trainer.progress.seconds += time.monotonic() - began
                     bar.update(task, completed=share, description=_described(trainer, values))
                     if trainer.progress.iteration % LOG_EVERY == 0:
-                        _write_log(log, trainer, values)
+                        log.write(trainer.progress.iteration, trainer.progress.seconds, values)
                     if time.monotonic() - saved > 60 * checkpoint_minutes:
                         trainer.save(checkpoint)
                         _write_samples(run, trainer)
+                        log.plot()
                         saved = time.monotonic()
+                log.plot()
         finally:
             trainer.save(checkpoint)
         _write_samples(run, trainer)
@@ -132,9 +138,7 @@ def _progress(console: Console) -> Progress:
     )
 
 
-def _library(
-    recipe: Recipe, content: Path | None, pictures: Path, cache: Path, bar: Progress
-) -> Library:
+def _library(recipe: Recipe, sources: Sources, bar: Progress) -> Library:
     tasks: dict[str, TaskID] = {}
 
     def show(style: str, done: int, total: int) -> None:
@@ -142,21 +146,12 @@ def _library(
             tasks[style] = bar.add_task(f"targets of {style}", total=total)
         bar.update(tasks[style], completed=done, visible=done < total)
 
-    return build_library(recipe, content, pictures, cache, show)
+    return build_library(recipe, sources, show)
 
 
 def _described(trainer: Trainer, values: Mapping[str, float]) -> str:
     shown = "  ".join(f"{name} {values[name]:.3f}" for name in SHOWN if name in values)
     return f"iteration {trainer.progress.iteration}  {shown}"
-
-
-def _write_log(log: object, trainer: Trainer, values: Mapping[str, float]) -> None:
-    line = {
-        "iteration": trainer.progress.iteration,
-        "seconds": round(trainer.progress.seconds, 1),
-        **{name: round(value, 6) for name, value in values.items()},
-    }
-    print(json.dumps(line), file=log, flush=True)  # type: ignore[call-overload]
 
 
 @torch.no_grad()

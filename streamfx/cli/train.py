@@ -24,6 +24,13 @@ def command(
             "scenes that the program draws."
         ),
     ] = None,
+    picture_attributes: Annotated[
+        str,
+        typer.Option(
+            help="Of a folder in the layout of CelebA, the pictures with these: Smiling,-Young."
+        ),
+    ] = "",
+    content_attributes: Annotated[str, typer.Option(help="The same for --content.")] = "",
     output: Annotated[Path, typer.Option("--output", "-o", help="The pack, NAME.stylepack.")],
     run: Annotated[
         Path | None,
@@ -34,6 +41,9 @@ def command(
         typer.Option(min=0.01, help="Time budget of the training steps, over all sittings."),
     ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what it would cost, and train nothing.")
+    ] = False,
 ) -> None:
     """Train a style pack; a run that was stopped goes on from its last checkpoint.
 
@@ -50,8 +60,9 @@ def command(
 
     try:
         from streamfx.training.contents import list_pictures
+        from streamfx.training.plan import estimate
         from streamfx.training.recipes import load_recipe
-        from streamfx.training.run import train
+        from streamfx.training.run import TARGETS, train
     except ImportError as error:
         raise StreamFXError(
             f"{error.name} is missing; training needs: pip install 'streamfx[training]'"
@@ -63,14 +74,19 @@ def command(
         raise InputError(f"there is no folder {output.parent} for the pack")
     plan = load_recipe(recipe)
     if not plan.styles:
-        names = [path.name for path in list_pictures(pictures)][:MOST_PICTURES]
+        found = list_pictures(pictures, picture_attributes)[:MOST_PICTURES]
+        names = [str(path.relative_to(pictures)) for path in found]
         plan = plan.of_folder(_slug(output.stem), names)
     folder = run if run is not None else Path("runs") / plan.name
     console = Console(stderr=True)
+    if dry_run:
+        cost = estimate(plan, content, pictures, folder / TARGETS, attributes=content_attributes)
+        print(*cost.lines(minutes), sep="\n")
+        return
     try:
         pack = train(
             plan, content, pictures, output, folder,
-            minutes=minutes, threads=threads, console=console,
+            attributes=content_attributes, minutes=minutes, threads=threads, console=console,
         )  # fmt: skip
     except KeyboardInterrupt:
         console.print(f"stopped; the same command goes on from the checkpoint in {folder}")

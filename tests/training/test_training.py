@@ -19,9 +19,11 @@ from streamfx.training import losses
 from streamfx.training.batches import make_batch
 from streamfx.training.color import luma
 from streamfx.training.contents import list_pictures, read_contents
-from streamfx.training.library import Library, build_library
+from streamfx.training.library import Library, build_library, read_sources
+from streamfx.training.plan import Cost, estimate
 from streamfx.training.recipes import Recipe
 from streamfx.training.run import train
+from streamfx.training.runlog import RunLog
 from streamfx.training.trainer import Trainer
 from videos import make_video
 
@@ -47,6 +49,10 @@ RECIPE = Recipe.model_validate(
 )
 
 
+def build(recipe: Recipe, content: Path | None, pictures: Path, cache: Path, *told) -> Library:
+    return build_library(recipe, read_sources(recipe, content, pictures, cache), *told)
+
+
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     root = tmp_path_factory.mktemp("pictures")
@@ -70,7 +76,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.fixture(scope="module")
 def library(folders: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Library:
-    return build_library(RECIPE, *folders, tmp_path_factory.mktemp("cache"))
+    return build(RECIPE, *folders, tmp_path_factory.mktemp("cache"))
 
 
 def test_targets_have_the_palette_of_their_painting(library: Library) -> None:
@@ -97,12 +103,12 @@ def test_targets_are_made_once_and_go_on_where_they_were(
             raise Stop
 
     with pytest.raises(Stop):
-        build_library(RECIPE, *folders, tmp_path, stop_after_two)
+        build(RECIPE, *folders, tmp_path, stop_after_two)
     first = list(made)
-    build_library(RECIPE, *folders, tmp_path, lambda *told: made.append(told[:2]))
+    build(RECIPE, *folders, tmp_path, lambda *told: made.append(told[:2]))
     assert made[: len(first)] == first
     assert len(made) == len(set(made)) == 3 + 3 + 2
-    build_library(RECIPE, *folders, tmp_path, lambda *told: pytest.fail("made again"))
+    build(RECIPE, *folders, tmp_path, lambda *told: pytest.fail("made again"))
 
 
 def test_batches_follow_from_their_number(library: Library) -> None:
@@ -215,7 +221,7 @@ def test_missing_pictures_are_named(
     empty.mkdir()
     where = (empty, pictures) if missing == "content" else (content, empty)
     with pytest.raises(InputError, match="empty"):
-        build_library(RECIPE, *where, tmp_path / "cache")
+        read_sources(RECIPE, *where, tmp_path / "cache")
 
 
 def test_a_style_of_ones_own(folders: tuple[Path, Path], tmp_path: Path) -> None:
@@ -226,7 +232,7 @@ def test_a_style_of_ones_own(folders: tuple[Path, Path], tmp_path: Path) -> None
     names = [path.name for path in list_pictures(pictures)]
     plan = RECIPE.model_copy(update={"base": str(base.path), "styles": {}})
     plan = plan.of_folder("my-own", names)
-    library = build_library(plan, None, pictures, tmp_path / "targets")
+    library = build(plan, None, pictures, tmp_path / "targets")
     assert [len(style.paintings) for style in library.styles[:1]] == [len(names)]
 
     networks = Trainer(plan, library).networks
@@ -261,3 +267,46 @@ def test_contents_of_a_film(tmp_path: Path) -> None:
     for path, message in (("note.txt", "no film that can be read"), ("none", "no folder or film")):
         with pytest.raises(InputError, match=message):
             read_contents(tmp_path / path, 4, 192)
+
+
+def test_what_a_run_would_cost(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    cost = estimate(RECIPE, *folders, tmp_path / "targets")
+    assert (cost.contents, cost.styles, cost.extra) == (3, 2, 1)
+    assert (cost.targets, cost.missing) == (8, 8)
+    assert cost.target_seconds > 0 and cost.clip_seconds > 0
+    assert not (tmp_path / "targets").exists(), "a dry run leaves something behind"
+    build(RECIPE, *folders, tmp_path / "targets")
+    known = estimate(RECIPE, *folders, tmp_path / "targets")
+    assert known.missing == 0
+
+
+def test_what_a_budget_is_enough_for() -> None:
+    cost = Cost(
+        contents=3, styles=1, extra=0, targets=3, missing=3, target_seconds=60, parameters=1000,
+        macs=2_000_000_000, single_seconds=1, clip_seconds=3, steps=100, warm_up=20,
+    )  # fmt: skip
+    assert cost.training_seconds == 20 + 80 * 2
+    assert cost.within(0.25) == 15
+    assert cost.within(1) == 20 + 20
+    said = "\n".join(cost.lines(None))
+    assert "3 of 3 to make, about 3 minutes" in said and "100 steps: about 3 minutes" in said
+    assert "1 minutes: about 40 steps" in "\n".join(cost.lines(1))
+
+
+def test_terms_are_written_down_and_drawn(tmp_path: Path) -> None:
+    for first in (0, 50):  # the second sitting goes on with the log of the first
+        with RunLog(tmp_path) as log:
+            for step in range(first, first + 50):
+                log.write(step, 0.5 * step, {"style": 1 / (1 + step), "warp": 0.1})
+            log.plot()
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [line["iteration"] for line in lines] == list(range(100))
+    drawn = (tmp_path / "losses.svg").read_text()
+    assert drawn.startswith("<?xml") and drawn.rstrip().endswith("</svg>")
+    assert list((tmp_path / "tensorboard").glob("events.out.tfevents.*"))
+
+
+def test_nothing_is_drawn_of_nothing(tmp_path: Path) -> None:
+    with RunLog(tmp_path) as log:
+        log.plot()
+    assert not (tmp_path / "losses.svg").exists()
