@@ -165,7 +165,8 @@ def _draw_stills(
         target = _cut(a.targets[rows], places, side).astype(np.float32)
         if share:
             target += share * (_cut(b.targets[rows], places, side) - target)
-        target = _sharpened(target, data.sharpen) + data.detail * _fine_detail(windows)
+        detail = a.detail + share * (b.detail - a.detail)
+        target = _sharpened(target, data.sharpen) + detail * _fine_detail(windows)
         target = np.clip(target, 0, 255)
         painted.append(target)
         styles.append([first, second])

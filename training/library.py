@@ -39,12 +39,14 @@ class Style:
         paintings: uint8 [H,W,3] each, the shorter side `PAINTING_SIDE` or more; one at least.
         targets: uint8 [P,S,S,3]; `targets[i]` belongs to `contents[indices[i]]`.
         indices: [P].
+        detail: how much of the contents' fine detail its targets get.
     """
 
     name: str
     paintings: tuple[Pictures, ...]
     targets: Pictures
     indices: NDArray[np.int64]
+    detail: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,10 @@ def build_library(
             source.targets.parent.mkdir(parents=True, exist_ok=True)
             _make_targets(source, sources.contents[source.indices], recipe, progress)
         targets = np.load(source.targets, mmap_mode="r")
-        styles.append(Style(source.name, source.paintings, targets, source.indices))
+        entry = recipe.styles.get(source.name)
+        own = entry.detail if entry is not None else None
+        detail = recipe.data.detail if own is None else own
+        styles.append(Style(source.name, source.paintings, targets, source.indices, detail))
     return Library(sources.contents, tuple(styles), sources.catalogue)
 
 

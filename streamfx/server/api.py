@@ -16,7 +16,7 @@ from streamfx.pictures import Picture, TooManyPixels, decode_picture
 from streamfx.server.auth import allowed
 from streamfx.server.config import CONFIG, IceServer
 from streamfx.server.events import FEED
-from streamfx.server.exploring import PreviewQuery, explore_styles, preview_style
+from streamfx.server.exploring import explore_styles, preview_style
 from streamfx.server.hub import HUB, Busy, Entry
 from streamfx.server.metrics import scrape
 from streamfx.server.models import (
@@ -30,6 +30,7 @@ from streamfx.server.models import (
     NewStyle,
     Percentiles,
     PictureLimits,
+    Preview,
     SourcesInfo,
     Stats,
     Stream,
@@ -317,12 +318,12 @@ OPERATIONS: tuple[Operation, ...] = (
         scopes=("control",),
     ),
     Operation(
-        "GET",
+        "POST",
         "/api/preview",
         preview_style,
         "The running picture in a style",
         answer=_JPEG,
-        query=PreviewQuery,
+        body=Preview,
         errors=(404, 503),
         scopes=("control",),
     ),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict
 
 from streamfx.color import frame_to_rgb
 from streamfx.demo import draw
@@ -14,8 +13,8 @@ from streamfx.frames import Frame
 from streamfx.live.shelf import StyleShelf
 from streamfx.server.config import CONFIG
 from streamfx.server.hub import HUB, Busy
-from streamfx.server.models import Candidates, Exploration, Expression, StreamId
-from streamfx.server.requests import read_json, read_query
+from streamfx.server.models import Candidates, Exploration, Preview
+from streamfx.server.requests import read_json
 
 MOST_PREVIEWS = 32  # that wait or are drawn at a time
 
@@ -23,15 +22,6 @@ PREVIEWS: web.AppKey[asyncio.Semaphore] = web.AppKey("previews", asyncio.Semapho
 
 _SCENE = (320, 180)
 _SCENE_TIME = 3.0
-
-
-class PreviewQuery(BaseModel):
-    """What to show, and on the picture of which stream; the demo scene without one."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    style: Expression
-    stream: StreamId | None = None
 
 
 async def explore_styles(request: web.Request) -> web.Response:
@@ -49,21 +39,19 @@ async def explore_styles(request: web.Request) -> web.Response:
 
 
 async def preview_style(request: web.Request) -> web.Response:
-    query = read_query(request, PreviewQuery)
+    wanted = await read_json(request, Preview, request.app[CONFIG].limits.json_bytes)
     shelf = request.app[HUB].shelf
     latest = None
-    if query.stream is not None:
-        entry = request.app[HUB].entry(query.stream)
+    if wanted.stream is not None:
+        entry = request.app[HUB].entry(wanted.stream)
         if entry is None:
-            raise web.HTTPNotFound(text=f"there is no stream {query.stream!r} on the air")
+            raise web.HTTPNotFound(text=f"there is no stream {wanted.stream!r} on the air")
         latest = entry.stream.latest
     if request.app[PREVIEWS].locked():
         raise Busy(f"{MOST_PREVIEWS} previews are being drawn already; try again")
     async with request.app[PREVIEWS]:
-        jpeg = await asyncio.to_thread(_drawn, shelf, latest, query.style)
-    # The same address shows another picture a moment later.
-    headers = {"Cache-Control": "no-store"}
-    return web.Response(body=jpeg, content_type="image/jpeg", headers=headers)
+        jpeg = await asyncio.to_thread(_drawn, shelf, latest, wanted.style)
+    return web.Response(body=jpeg, content_type="image/jpeg")
 
 
 def _drawn(shelf: StyleShelf, latest: Frame | None, expression: str) -> bytes:

@@ -139,6 +139,13 @@ class Exploration(_Request):
     count: Annotated[int, Field(ge=1, le=MOST_CANDIDATES)] = 9
 
 
+class Preview(_Request):
+    """A style to be seen on the picture of a stream; on the demo scene without one."""
+
+    style: Expression
+    stream: StreamId | None = None
+
+
 class Candidates(_Answer):
     """Style expressions to choose from."""
 

@@ -102,8 +102,9 @@ export class Api {
    * @returns {Promise<string>} a blob's address
    */
   async preview(style, stream) {
-    const query = new URLSearchParams(stream ? { style, stream } : { style });
-    const response = await this.request("control", `/api/preview?${query}`);
+    const body = JSON.stringify({ style, stream });
+    const init = { method: "POST", headers: { "Content-Type": "application/json" }, body };
+    const response = await this.request("control", "/api/preview", init);
     return URL.createObjectURL(await response.blob());
   }
 

@@ -26,6 +26,7 @@ class StyleEntry(_Strict):
     Attributes:
         picture: the file's name.
         more_pictures: further ones of the same style.
+        detail: see `DataConfig`, where it is the same for all styles that say nothing.
     """
 
     picture: str
@@ -34,6 +35,7 @@ class StyleEntry(_Strict):
     author: str = ""
     year: str = ""
     licence: str = ""
+    detail: float | None = Field(None, ge=0, le=8)
 
 
 class DataConfig(_Strict):
