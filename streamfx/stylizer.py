@@ -24,6 +24,9 @@ from streamfx.styles import DEFAULT, Pack, find_pack
 
 SMALLEST_SIDE = 16
 _ENGINES = 3
+# Frames after which the past has its full share. The first ones are restyled without a hidden
+# state, so they must not be held for long.
+_SETTLED = 4
 
 Floats = NDArray[np.float32]
 Size = tuple[int, int]
@@ -88,6 +91,7 @@ class Stylizer:
         # What the last frame left for the next one, and arrays that may be written over.
         self._past: Tensors | None = None
         self._spare: Tensors = {}
+        self._age = 0  # frames since it started afresh
         self._closed = False
 
     @property
@@ -147,6 +151,7 @@ class Stylizer:
         """Forget the last frame: the next one is restyled as the first of a stream."""
         self._last = None
         self._past = None
+        self._age = 0
 
     def prepare(self, height: int, width: int) -> engines.EngineInfo:
         """Compile the engine for a frame size, unless it is there, and say what it is.
@@ -179,9 +184,11 @@ class Stylizer:
         motion = None
         if luma is not None and self._last is not None and self._last.luma is not None:
             motion = motion_between(self._last.luma, luma, size)
+            motion = replace(motion, trust=motion.trust * min(1.0, self._age / _SETTLED))
         restyled, past = self._run(engine, frame, self._past, motion, self._spare)
         self._spare, self._past = self._past or {}, past
         self._last = seen
+        self._age += 1
         return restyled
 
     def picture(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
