@@ -75,7 +75,7 @@ class Search(BaseModel):
 
     def first(self) -> Self:
         """The same with its first sheet."""
-        return self._shown(0, self.kept)
+        return self._shown(0)
 
     def keep(self, numbers: tuple[int, ...]) -> Self:
         """The same, with styles of the last sheet kept, given by their numbers from 1.
@@ -94,11 +94,11 @@ class Search(BaseModel):
 
     def more(self) -> Self:
         """The same with the next sheet, bred from the latest that were kept."""
-        return self._shown(self.generation + 1, self.kept)
+        return self._shown(self.generation + 1)
 
-    def _shown(self, generation: int, kept: tuple[str, ...]) -> Self:
+    def _shown(self, generation: int) -> Self:
         # The last few: a search that drags all of its past along does not arrive.
-        parents = kept[-4:]
+        parents = self.kept[-4:]
         shown = explore(self.like, parents, generation=generation, seed=self.seed, count=self.count)
         return self.model_copy(update={"generation": generation, "shown": tuple(shown)})
 

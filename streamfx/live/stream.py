@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from threading import Condition, Lock, Thread, current_thread
-from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +17,13 @@ from numpy.typing import NDArray
 from streamfx.expressions import format_expression, parse_expression
 from streamfx.frames import Frame
 from streamfx.live.bank import EncoderBank
-from streamfx.live.bitrate import Range, decide
+from streamfx.live.bitrate import Range
 from streamfx.live.encoders import VIDEO_CLOCK
 from streamfx.live.fade import Look
 from streamfx.live.fanout import Fanout, Viewer
 from streamfx.live.pacing import FrameRateCap, plausible
 from streamfx.live.picture import check_planes, outgoing_size, with_notice
+from streamfx.live.policy import BitratePolicy
 from streamfx.live.restyle import Restyler
 from streamfx.live.rungs import Codec, Rung, Sound, Target
 from streamfx.live.settings import Control, ControlChange, LiveSettings
@@ -36,7 +36,6 @@ NOTICE = "The sender is away. Waiting for it to return."
 _TIME_BASE = Fraction(1, VIDEO_CLOCK)
 _NOTICE_EVERY = 1.0  # seconds
 _REPEAT_AFTER = 0.2  # seconds without a new frame, where somebody waits for a key frame
-_POLICY_EVERY = 1.0
 _LONGEST_DELAY = 1.0  # that sound is held back
 _DELAYS = 31  # frames that the delay is the median of
 
@@ -129,9 +128,8 @@ class LiveStream:
         self._restyler = Restyler(name, styles.pack, settings, look, self._tally)
         self._bank = EncoderBank(settings.fps, lambda: self._tally.drop("encoder"))
         self._fanout = Fanout(self._ask_for_key_frame, self._wake)
-        self._range = Range(settings.min_bitrate, settings.start_bitrate, settings.max_bitrate)
-        self._rates: dict[Target, int] = {}
-        self._rated_at = float("-inf")
+        limits = Range(settings.min_bitrate, settings.start_bitrate, settings.max_bitrate)
+        self._policy = BitratePolicy(self._fanout, self._bank, limits)
         self._delays: deque[float] = deque(maxlen=_DELAYS)
         self._delay = 0.0
         self._sound = (
@@ -423,8 +421,8 @@ class LiveStream:
         paused = self._paused
         shown = with_notice(picture.frame, NOTICE) if paused else picture.frame
         pts = picture.pts if sent is None else max(picture.pts, sent.pts + 1)
-        self._rate(begun)
-        packets = self._bank.encode(shown, pts, self._fanout.targets(), self._rates)
+        rates = self._policy.rates(begun)
+        packets = self._bank.encode(shown, pts, self._fanout.targets(), rates)
         self._fanout.deliver(packets)
         now = time.monotonic()
         if packets:
@@ -436,23 +434,3 @@ class LiveStream:
             self._delays.append(now - picture.captured)
             self._delay = min(statistics.median(self._delays), _LONGEST_DELAY)
         return _Sent(picture.frame, pts, begun, paused)
-
-    def _rate(self, now: float) -> None:
-        """Apply the bitrate policy, once a second."""
-        if now - self._rated_at < _POLICY_EVERY:
-            return
-        self._rated_at = now
-        for codec in get_args(Codec):
-            viewers = [viewer for viewer in self._fanout.viewers if viewer.codec == codec]
-            reports = {v: v.bandwidth for v in viewers if v.bandwidth is not None}
-            on_half = {viewer for viewer in viewers if viewer.rung == "half"}
-            rates = decide(reports, on_half, self._range)
-            self._rates[Target(codec, "full")] = rates.full
-            self._rates[Target(codec, "half")] = rates.half
-            for viewer in viewers:
-                self._move(viewer, "half" if viewer in rates.on_half else "full")
-
-    def _move(self, viewer: Viewer, rung: Rung) -> None:
-        if viewer.rung != rung:
-            viewer.rung = rung
-            self._bank.ask_for_key_frame(Target(viewer.codec, rung))
