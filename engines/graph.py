@@ -56,6 +56,33 @@ def read_model(graph: bytes) -> onnx.ModelProto:
     return model
 
 
+def read_function(
+    graph: bytes, what: str, reads: tuple[str, list[int]], gives: tuple[str, list[int]]
+) -> onnx.ModelProto:
+    """Parse a graph of one float32 input and one float32 output, N at a time, and check both.
+
+    Args:
+        what: the graph's kind, for the message.
+        reads, gives: name of the tensor, and its shape after N.
+
+    Raises:
+        EngineError: it is not a self-contained ONNX graph of that form.
+    """
+    model = read_model(graph)
+    stored = {tensor.name for tensor in model.graph.initializer}
+    inputs = [value for value in model.graph.input if value.name not in stored]
+    for values, (name, tail) in ((inputs, reads), (list(model.graph.output), gives)):
+        tensors = [value.type.tensor_type for value in values]
+        if (
+            [value.name for value in values] != [name]
+            or tensors[0].elem_type != onnx.TensorProto.FLOAT
+            or [dim.dim_value for dim in tensors[0].shape.dim][1:] != tail
+        ):
+            form = f"{name}, float32 [N, {', '.join(map(str, tail))}]"
+            raise EngineError(f"a {what} has one tensor {form}")
+    return model
+
+
 def read_spec(graph: bytes) -> GraphSpec:
     """The `GraphSpec` of a serialized generator graph; raises as `read_graph` does."""
     return read_graph(graph)[1]

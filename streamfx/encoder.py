@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import ModelProto, TensorProto
+from onnx import ModelProto
 
 from streamfx.engines.base import EngineOptions
 from streamfx.engines.errors import EngineError
-from streamfx.engines.graph import read_model
+from streamfx.engines.graph import read_function
 from streamfx.engines.onnxruntime import create_session
 from streamfx.errors import InputError
 from streamfx.pictures import Picture, square
@@ -24,22 +24,9 @@ def read_encoder(graph: bytes, style_size: int) -> ModelProto:
     Raises:
         EngineError: it is not a self-contained ONNX graph of that form.
     """
-    model = read_model(graph)
-    stored = {tensor.name for tensor in model.graph.initializer}
-    for values, name, tail in (
-        ([v for v in model.graph.input if v.name not in stored], "picture", [3, SIDE, SIDE]),
-        (list(model.graph.output), "style", [style_size]),
-    ):
-        form = f"{name}, float32 [N, {', '.join(map(str, tail))}]"
-        if [value.name for value in values] != [name]:
-            raise EngineError(f"a style encoder has one tensor {form}")
-        tensor = values[0].type.tensor_type
-        if (
-            tensor.elem_type != TensorProto.FLOAT
-            or [dim.dim_value for dim in tensor.shape.dim][1:] != tail
-        ):
-            raise EngineError(f"a style encoder has one tensor {form}")
-    return model
+    return read_function(
+        graph, "style encoder", ("picture", [3, SIDE, SIDE]), ("style", [style_size])
+    )
 
 
 class StyleEncoder:

@@ -11,11 +11,11 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import ModelProto, TensorProto
+from onnx import ModelProto
 
 from streamfx.engines.base import EngineOptions
 from streamfx.engines.errors import EngineError
-from streamfx.engines.graph import read_model
+from streamfx.engines.graph import read_function
 from streamfx.engines.onnxruntime import create_session
 from streamfx.errors import InputError
 
@@ -40,21 +40,9 @@ def read_mapping(graph: bytes, style_size: int) -> ModelProto:
     Raises:
         EngineError: it is not a self-contained ONNX graph of that form.
     """
-    model = read_model(graph)
-    stored = {tensor.name for tensor in model.graph.initializer}
-    inputs = [value for value in model.graph.input if value.name not in stored]
-    for values, name, size in (
-        (inputs, "latent", LATENT_SIZE),
-        (list(model.graph.output), "style", style_size),
-    ):
-        tensors = [value.type.tensor_type for value in values]
-        if (
-            [value.name for value in values] != [name]
-            or tensors[0].elem_type != TensorProto.FLOAT
-            or [dim.dim_value for dim in tensors[0].shape.dim][1:] != [size]
-        ):
-            raise EngineError(f"a mapping network has one tensor {name}, float32 [N, {size}]")
-    return model
+    return read_function(
+        graph, "mapping network", ("latent", [LATENT_SIZE]), ("style", [style_size])
+    )
 
 
 class MappingNetwork:
