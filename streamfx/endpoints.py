@@ -99,6 +99,17 @@ class Endpoint:
         return self.shown
 
     @property
+    def scheme(self) -> str:
+        """What its name begins with: `rtmps`, `whip+https`, `camera`; `file` for every path."""
+        if self.kind in ("whip", "whep"):
+            return f"{self.kind}+{self.url.scheme}"
+        if self.kind.endswith("-listen"):
+            return f"{self.url.scheme}+listen"
+        if self.kind in ("rtmp", "rtsp", "http"):
+            return self.url.scheme
+        return "file" if self.kind == "hls" else self.kind
+
+    @property
     def url(self) -> SplitResult:
         """The target's parts, of an endpoint that is a URL."""
         return urlsplit(self.target)
@@ -267,19 +278,19 @@ def _url(
     if names_key and len([word for word in words if word]) < 2:
         raise InputError(f"an RTMP address ends in /APP/KEY: {scheme}://HOST/APP/KEY")
     target = parts._replace(path="/".join(words)).geturl()
-    return Endpoint(kind, target, _shown(scheme, parts, kind), options)
+    return Endpoint(kind, target, _shown(scheme, parts, kind, role), options)
 
 
 def _form(kind: str) -> str:
     return {"rtmp": "/APP/KEY", "rtmp-listen": "/APP/KEY"}.get(kind, "/…")
 
 
-def _shown(scheme: str, parts: SplitResult, kind: str) -> str:
+def _shown(scheme: str, parts: SplitResult, kind: str, role: Role) -> str:
     path = parts.path
     if kind in ("rtmp", "rtmp-listen"):
         path = path.rstrip("/").rpartition("/")[0] + "/…"
-    elif kind in ("whip", "whep"):
-        path = "/…" if path.strip("/") else path
+    elif kind in ("whip", "whep") or (kind == "http" and role == "sink"):
+        path = "/…" if path.strip("/") else path  # whoever knows it may send there
     return f"{scheme}://{parts.netloc.rpartition('@')[2]}{path}"
 
 

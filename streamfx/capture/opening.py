@@ -41,6 +41,7 @@ def open_source(
     loop: bool = False,
     on_end: Callable[[Exception | None], None] = lambda _: None,
     say: Callable[[str], None] | None = None,
+    limits: Mapping[str, str] | None = None,
     environ: Mapping[str, str] = os.environ,
 ) -> Source:
     """A source, not started.
@@ -50,6 +51,8 @@ def open_source(
         on_end: called once from a thread of a recording, with None or what it ended by. Live
             sources never end by themselves.
         say: takes one sentence about every change of a live source.
+        limits: options for FFmpeg that keep it from going elsewhere, such as
+            `protocol_whitelist`; what FFmpeg does not open takes none.
 
     Raises:
         InputError, StreamFXError: there is no such source here, or it cannot listen.
@@ -63,7 +66,7 @@ def open_source(
         from streamfx.live.files import FileSource
 
         repeat = loop or "loop" in endpoint.options
-        return FileSource(stream, endpoint.target, loop=repeat, on_end=on_end)
+        return FileSource(stream, endpoint.target, loop=repeat, options=limits, on_end=on_end)
     if kind == "rtmp-listen":
         return _Listening(Publishers(endpoint), stream, endpoint.shown, say)
     if kind == "whep":
@@ -73,13 +76,14 @@ def open_source(
     if kind == "srt":
         raise InputError(SRT.format("srt://HOST:PORT udp://127.0.0.1:9000"))
     wanted = input_of(endpoint, sys.platform, environ, _camera_names())
+    options = {**wanted.options, **(limits or {})}
     return LiveSource(
-        stream, endpoint.shown, lambda: _opened(endpoint, wanted), on_end=on_end, say=say
+        stream, endpoint.shown, lambda: _opened(endpoint, wanted, options), on_end=on_end, say=say
     )
 
 
-def _opened(endpoint: Endpoint, wanted: Input) -> InputContainer:
-    return open_input(endpoint.shown, wanted.target, wanted.form, dict(wanted.options))
+def _opened(endpoint: Endpoint, wanted: Input, options: dict[str, str]) -> InputContainer:
+    return open_input(endpoint.shown, wanted.target, wanted.form, options)
 
 
 def _camera_names() -> list[str]:

@@ -26,6 +26,7 @@ COMMANDS = {
     "serve": "Restyle live streams and watch them in the browser.",
     "relay": "Restyle a live source and send it on, to several places at once.",
     "camera": "Show a restyled source as a webcam.",
+    "obs": "Show a stream in OBS Studio.",
     "styles": "List, show and draw the styles of a pack.",
     "demo": "Render a short moving scene with sound.",
     "doctor": "Say what this machine has and lacks.",

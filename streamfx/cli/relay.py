@@ -38,6 +38,15 @@ def command(
     strength: Annotated[float, typer.Option(help="0 = the input, 1 = the full style.")] = 1.0,
     size: Annotated[str | None, typer.Option(help="Such as 1280x720; else the source's.")] = None,
     fps: Annotated[float, typer.Option(help="At most.")] = 30.0,
+    audio_delay: Annotated[
+        int,
+        typer.Option(
+            min=-2000,
+            max=2000,
+            metavar="MS",
+            help="The sound comes so much later; below 0 the picture does.",
+        ),
+    ] = 0,
     loop: Annotated[bool, typer.Option("--loop", help="Repeat a file.")] = False,
     pack: Annotated[str | None, typer.Option(help="A style pack: its name or file.")] = None,
     backend: Annotated[str, typer.Option(help="auto, openvino or onnxruntime.")] = "auto",
@@ -65,6 +74,7 @@ def command(
             strength=strength,
             backend=backend,
             threads=threads,
+            audio_delay=audio_delay,
         ),
         pack=pack,
         loop=loop,
@@ -81,6 +91,7 @@ def settings(
     strength: float,
     backend: str,
     threads: int | None,
+    audio_delay: int = 0,
 ) -> LiveSettings:
     """The stream's settings for these sinks.
 
@@ -111,6 +122,7 @@ def settings(
                 "strength": strength,
                 "backend": backend,
                 "threads": threads,
+                "audio_delay_ms": audio_delay,
             }
         )
     except ValidationError as error:

@@ -21,7 +21,18 @@ def command(
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="0 takes a free one.")] = None,
     source: Annotated[
-        str | None, typer.Option(metavar="FILE|URL|demo:", help="Restyle this from the start.")
+        str | None,
+        typer.Option(
+            metavar="SOURCE",
+            help="Restyle this from the start: demo:, webcam, a file, a URL, as `relay` takes it.",
+        ),
+    ] = None,
+    to: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SINK",
+            help="Send it there as well, as `relay --to` does; again for more.",
+        ),
     ] = None,
     loop: Annotated[bool | None, typer.Option("--loop", help="Repeat the source.")] = None,
     style: Annotated[str | None, typer.Option(help="A name or a blend (a:0.6+b:0.4).")] = None,
@@ -36,6 +47,10 @@ def command(
     ] = None,
     allow_protocol: Annotated[
         list[str] | None, typer.Option(help="rtsp, rtmp, https …: URLs that may be named.")
+    ] = None,
+    allow_private: Annotated[
+        bool | None,
+        typer.Option("--allow-private", help="URLs that may be named may lead to this network."),
     ] = None,
     token_publish: Annotated[str | None, Token] = None,
     token_watch: Annotated[str | None, Token] = None,
@@ -66,13 +81,18 @@ def command(
         "host": host,
         "port": port,
         "source": source,
+        "to": to,
         "loop": loop,
         "pack": pack,
         "insecure": insecure,
         "live": {"style": style, "strength": strength, "backend": backend, "threads": threads},
         "tokens": {"publish": token_publish, "watch": token_watch, "control": token_control},
         "tls": {"cert": tls_cert, "key": tls_key, "self_signed": self_signed},
-        "sources": {"folders": allow_folder, "protocols": allow_protocol},
+        "sources": {
+            "folders": allow_folder,
+            "protocols": allow_protocol,
+            "private_addresses": allow_private,
+        },
     }
     settled = load_config(config, _only_given(given))
     if show_config:

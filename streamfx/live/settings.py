@@ -13,6 +13,7 @@ from streamfx.errors import InputError
 from streamfx.live.encoders import level_for
 
 LONGEST_FADE_MS = 10_000
+LONGEST_AUDIO_DELAY_MS = 2000
 
 Side = Annotated[int, Field(ge=32, le=4096, multiple_of=2)]
 Size = tuple[Side, Side]
@@ -28,7 +29,7 @@ class LiveSettings(BaseModel):
         max_size: bounds (width, height) of the outgoing size where `size` is None.
         fps: frames a second at most; an H.264 level must hold the size at it.
         start_bitrate, min_bitrate, max_bitrate: of the full-size picture, bits a second.
-        style, strength, enabled, fade_ms: the control at the start; see `Control`.
+        style, strength, enabled, fade_ms, audio_delay_ms: the control at the start; see `Control`.
         backend, precision, threads: see `streamfx.stylizer.Stylizer`.
         working_scales: what the sides that the engine works at may be divided down to when
             the machine is short, falling from 1.
@@ -48,6 +49,7 @@ class LiveSettings(BaseModel):
     strength: float = Field(default=1.0, ge=0, le=1)
     enabled: bool = True
     fade_ms: int = Field(default=300, ge=0, le=LONGEST_FADE_MS)
+    audio_delay_ms: int = Field(default=0, ge=-LONGEST_AUDIO_DELAY_MS, le=LONGEST_AUDIO_DELAY_MS)
     backend: str = "auto"
     precision: Precision = "auto"
     threads: int | None = Field(default=None, ge=1)
@@ -71,24 +73,37 @@ class LiveSettings(BaseModel):
 
 @dataclass(frozen=True)
 class Control:
-    """What is shown now.
+    """What is shown and heard now.
 
     Attributes:
         style: a style expression.
         strength: 0..1.
         enabled: False shows the picture as it came.
         fade_ms: how long a change takes, 0..10000.
+        audio_delay_ms: how much later the sound comes than it was captured with the picture,
+            -2000..2000; below 0 the picture comes later.
     """
 
     style: str
     strength: float
     enabled: bool
     fade_ms: int
+    audio_delay_ms: int = 0
 
     @property
     def shown_strength(self) -> float:
         """The strength that the picture ends up with."""
         return self.strength if self.enabled else 0.0
+
+    @property
+    def sound_shift(self) -> float:
+        """Seconds that the sound is to come later."""
+        return max(self.audio_delay_ms, 0) / 1000
+
+    @property
+    def picture_shift(self) -> float:
+        """Seconds that the picture is to come later."""
+        return max(-self.audio_delay_ms, 0) / 1000
 
 
 @dataclass(frozen=True)
@@ -99,12 +114,13 @@ class ControlChange:
     strength: float | None = None
     enabled: bool | None = None
     fade_ms: int | None = None
+    audio_delay_ms: int | None = None
 
     def of(self, control: Control) -> Control:
         """The changed control; whether the style can be used is not checked here.
 
         Raises:
-            InputError: the strength or the fade time is out of range.
+            InputError: the strength, the fade time or the delay is out of range.
         """
         strength = control.strength if self.strength is None else self.strength
         fade_ms = control.fade_ms if self.fade_ms is None else self.fade_ms
@@ -112,9 +128,14 @@ class ControlChange:
             raise InputError(f"the strength is a number from 0 to 1, not {strength}")
         if not 0 <= fade_ms <= LONGEST_FADE_MS:
             raise InputError(f"the fade takes from 0 to {LONGEST_FADE_MS} ms, not {fade_ms}")
+        delay = control.audio_delay_ms if self.audio_delay_ms is None else self.audio_delay_ms
+        most = LONGEST_AUDIO_DELAY_MS
+        if not -most <= delay <= most:
+            raise InputError(f"the sound is delayed by -{most} to {most} ms, not {delay}")
         return Control(
             style=control.style if self.style is None else self.style,
             strength=float(strength),
             enabled=control.enabled if self.enabled is None else self.enabled,
             fade_ms=int(fade_ms),
+            audio_delay_ms=int(delay),
         )

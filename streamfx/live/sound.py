@@ -73,9 +73,11 @@ class SoundTrack:
 
     Args:
         delay: seconds that the picture takes from capture to having been handed out.
+        shift: seconds that the sound is to come later than it was captured, 0 to 2. Where it
+            grows there is a gap; where it shrinks, that much of the sound is left out.
         wanted: the codecs that somebody hears; nothing else is encoded.
         deliver: takes each packet and its codec.
-        drop: called for each block that is thrown away because 3 s wait.
+        drop: called for each block that is thrown away because 3 s wait, beside the shift.
     """
 
     def __init__(
@@ -83,11 +85,13 @@ class SoundTrack:
         name: str,
         *,
         delay: Callable[[], float],
+        shift: Callable[[], float] = lambda: 0.0,
         wanted: Callable[[], Set[Sound]],
         deliver: Callable[[Packet, Sound], None],
         drop: Callable[[], None],
     ) -> None:
         self._delay = delay
+        self._shift = shift
         self._wanted = wanted
         self._deliver = deliver
         self._drop = drop
@@ -108,11 +112,12 @@ class SoundTrack:
             raise InputError(
                 f"sound is int16 [N, 2] at 48 kHz, not {samples.dtype} {list(samples.shape)}"
             )
-        lost = 0
+        lost, shift = 0, self._shift()
+        most = _MOST_QUEUED + round(shift * AUDIO_RATE)
         with self._changed:
-            self._blocks.append((samples, captured))
+            self._blocks.append((samples, captured + shift))
             self._queued += len(samples)
-            while self._queued > _MOST_QUEUED:
+            while self._queued > most:
                 self._queued -= len(self._blocks.popleft()[0])
                 lost += 1
             self._changed.notify_all()

@@ -21,6 +21,7 @@ from streamfx.live.bitrate import Range
 from streamfx.live.encoders import VIDEO_CLOCK
 from streamfx.live.fade import Look
 from streamfx.live.fanout import Fanout, Viewer
+from streamfx.live.hold import Hold
 from streamfx.live.pacing import FrameRateCap, plausible
 from streamfx.live.picture import check_planes, outgoing_size, with_notice
 from streamfx.live.policy import BitratePolicy
@@ -106,7 +107,13 @@ class LiveStream:
         self._tally = Tally(observer or NoObserver())
         code = styles.resolve(settings.style)
         expression = format_expression(parse_expression(settings.style))
-        self._control = Control(expression, settings.strength, settings.enabled, settings.fade_ms)
+        self._control = Control(
+            expression,
+            settings.strength,
+            settings.enabled,
+            settings.fade_ms,
+            settings.audio_delay_ms,
+        )
         self._code = code
         self._controlling = Lock()
 
@@ -129,6 +136,7 @@ class LiveStream:
         self._bank = EncoderBank(settings.fps, lambda: self._tally.drop("encoder"))
         self._fanout = Fanout(self._ask_for_key_frame, self._wake)
         limits = Range(settings.min_bitrate, settings.start_bitrate, settings.max_bitrate)
+        self._hold = Hold(name, self._fanout.deliver)
         self._policy = BitratePolicy(self._fanout, self._bank, limits)
         self._delays: deque[float] = deque(maxlen=_DELAYS)
         self._delay = 0.0
@@ -136,6 +144,7 @@ class LiveStream:
             SoundTrack(
                 name,
                 delay=lambda: self._delay,
+                shift=lambda: self._control.sound_shift,
                 wanted=self._fanout.sounds,
                 deliver=self._fanout.deliver_sound,
                 drop=lambda: self._tally.drop("sound_overflow"),
@@ -289,6 +298,7 @@ class LiveStream:
         for thread in self._threads:
             if thread is not current_thread():
                 thread.join()
+        self._hold.close()
         self._fanout.close()
 
     def _state(self) -> State:
@@ -420,10 +430,15 @@ class LiveStream:
         begun = time.monotonic()
         paused = self._paused
         shown = with_notice(picture.frame, NOTICE) if paused else picture.frame
-        pts = picture.pts if sent is None else max(picture.pts, sent.pts + 1)
+        held = self._control.picture_shift
+        pts = picture.pts
+        if picture.captured is not None:  # else it is as late as the one that is sent again
+            pts += round(held * VIDEO_CLOCK)
+        if sent is not None:
+            pts = max(pts, sent.pts + 1)
         rates = self._policy.rates(begun)
         packets = self._bank.encode(shown, pts, self._fanout.targets(), rates)
-        self._fanout.deliver(packets)
+        self._hold.put(packets, held)
         now = time.monotonic()
         if packets:
             self._tally.count("frames_out")

@@ -15,13 +15,15 @@ from aiohttp.typedefs import Handler
 
 from streamfx.errors import EngineError, InputError, StreamFXError
 from streamfx.live.shelf import StyleShelf
-from streamfx.server import api, exploring, signalling, static
+from streamfx.server import api, exploring, signalling, static, streams, styling
+from streamfx.server.admission import Forbidden
 from streamfx.server.config import CONFIG, ServerConfig
 from streamfx.server.events import FEED, Feed
-from streamfx.server.hub import HUB, Busy, Hub, Taken
+from streamfx.server.hub import HUB, Busy, Gone, Hub, Taken
 from streamfx.server.logs import without_secret
 from streamfx.server.metrics import METRICS, Metrics
-from streamfx.server.sources import Forbidden, trusted
+from streamfx.server.sinks import trusted_sink
+from streamfx.server.sources import trusted
 
 log = logging.getLogger(__name__)
 
@@ -34,16 +36,22 @@ def make_app(config: ServerConfig) -> web.Application:
     """The server's application; it may be run on any address.
 
     Raises:
-        InputError: the style pack or the configured style cannot be used.
+        InputError: the style pack, or a style, source or sink of the configuration cannot be
+            used.
     """
+    for name in config.named_sources:
+        trusted(name)
+    for name in config.named_sinks:
+        trusted_sink(name)
     shelf = StyleShelf(config.pack, backend=config.live.backend)
     shelf.resolve(config.live.style)
     app = web.Application(middlewares=[_errors, _guard], client_max_size=config.limits.sdp_bytes)
     metrics = Metrics()
     hub = Hub(config, shelf, metrics)
     app[CONFIG], app[HUB], app[METRICS] = config, hub, metrics
-    app[FEED] = Feed(hub, api.view, config.limits.listeners)
-    app[api.UPLOADS] = asyncio.Semaphore(api.MOST_UPLOADS)
+    app[FEED] = Feed(hub, streams.view, config.limits.listeners)
+    app[streams.ADMISSIONS] = asyncio.Semaphore(streams.MOST_ADMISSIONS)
+    app[styling.UPLOADS] = asyncio.Semaphore(styling.MOST_UPLOADS)
     app[exploring.PREVIEWS] = asyncio.Semaphore(exploring.MOST_PREVIEWS)
     app.add_routes([operation.route() for operation in api.OPERATIONS])
     signalling.setup(app)
@@ -56,11 +64,16 @@ def make_app(config: ServerConfig) -> web.Application:
 
 
 async def _live(app: web.Application) -> AsyncIterator[None]:
-    """From the start to the end of the server: the events, and the configured source."""
+    """From the start to the end of the server: the events, and the configured sources."""
+    hub = app[HUB]
+    try:
+        for name, stream in app[CONFIG].configured.items():
+            if stream.source is not None:
+                await hub.start(trusted(stream.source), name=name, loop=stream.loop)
+    except BaseException:
+        await hub.close_all()
+        raise
     feed = asyncio.create_task(app[FEED].run())
-    config = app[CONFIG]
-    if config.source is not None:
-        app[HUB].start(trusted(config.source), name=config.source_stream, loop=config.loop)
     yield
     feed.cancel()
     with contextlib.suppress(asyncio.CancelledError):
@@ -92,6 +105,8 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         return busy
     except Taken as error:
         return _failure(request, 409, str(error))
+    except Gone as error:
+        return _failure(request, 404, str(error))
     except Forbidden as error:
         return _failure(request, 403, str(error))
     except InputError as error:

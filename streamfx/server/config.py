@@ -5,18 +5,20 @@ from __future__ import annotations
 import ipaddress
 import tomllib
 from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from aiohttp import web
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    PlainSerializer,
     SecretStr,
     StringConstraints,
     ValidationError,
-    field_serializer,
     field_validator,
     model_validator,
 )
@@ -35,10 +37,62 @@ from streamfx.live.settings import LiveSettings
 
 DEFAULT_FILE = Path("streamfx.toml")
 DEMO = "demo:"  # the source that names the program's own scene
+STREAM_ID = r"[a-z0-9][a-z0-9-]{0,63}"
+MOST_SINKS = 8  # of a stream
+
+
+def masked(text: str) -> str:
+    """A source's or sink's name without what may be secret in a URL.
+
+    That is user name, password, query, options, and a path that ends in a key or is one.
+    """
+    try:
+        parts = urlsplit(text)
+        host = parts.netloc.rpartition("@")[2]
+    except ValueError:
+        return text.partition("://")[0] + "://…"
+    if not host:
+        return text
+    path = parts.path
+    if parts.scheme.startswith("rtmp"):
+        path = path.rpartition("/")[0] + "/…"
+    elif parts.scheme.startswith(("whip", "whep")):
+        path = "/…"
+    return parts._replace(path=path, netloc=host, query="", fragment="").geturl()
+
 
 Origin = Annotated[str, StringConstraints(pattern=r"^https?://[^/\s]+$", to_lower=True)]
 HostName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.:_-]+$", to_lower=True)]
-Protocol = Literal["rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "udp"]
+SourceProtocol = Literal[
+    "rtsp",
+    "rtsps",
+    "rtmp",
+    "rtmps",
+    "http",
+    "https",
+    "udp",
+    "tcp",
+    "rtmp+listen",
+    "whep+http",
+    "whep+https",
+    "device",
+    "screen",
+]
+SinkProtocol = Literal[
+    "rtmp",
+    "rtmps",
+    "http",
+    "https",
+    "udp",
+    "tcp",
+    "tcp+listen",
+    "http+listen",
+    "whip+http",
+    "whip+https",
+    "camera",
+]
+Name = Annotated[str, StringConstraints(min_length=1), PlainSerializer(masked)]
+StreamName = Annotated[str, StringConstraints(pattern=f"^{STREAM_ID}$")]
 
 
 class _Part(BaseModel):
@@ -99,10 +153,44 @@ class Tls(_Part):
 
 
 class Sources(_Part):
-    """What `POST /api/streams` may open beside `demo:` and what the command line named."""
+    """What `POST /api/streams` may open beside `demo:` and what the configuration named.
 
-    protocols: tuple[Protocol, ...] = ()
+    Attributes:
+        protocols: what a name may begin with, beside a path.
+        folders: where files may lie.
+        private_addresses: whether a URL may lead to this machine or its network.
+    """
+
+    protocols: tuple[SourceProtocol, ...] = ()
     folders: tuple[Path, ...] = ()
+    private_addresses: bool = False
+
+
+class Sinks(_Part):
+    """Where clients may send a stream to beside the sinks that the configuration named.
+
+    Attributes:
+        protocols, private_addresses: as for sources.
+        folders: where recordings may be made.
+    """
+
+    protocols: tuple[SinkProtocol, ...] = ()
+    folders: tuple[Path, ...] = ()
+    private_addresses: bool = False
+
+
+class StreamConfig(_Part):
+    """A stream that has a place in the configuration.
+
+    Attributes:
+        source: what is restyled from the start; None = whoever publishes by this name.
+        loop: begin again at the end of a file.
+        sinks: where the stream is sent, whenever it is on the air.
+    """
+
+    source: Name | None = None
+    loop: bool = False
+    sinks: tuple[Name, ...] = Field((), max_length=MOST_SINKS)
 
 
 class Limits(_Part):
@@ -130,7 +218,7 @@ class ServerConfig(_Part):
 
     Attributes:
         host, port: where it listens; port 0 takes a free one.
-        tokens, tls, sources, limits, log: see their classes.
+        tokens, tls, sources, sinks, limits, log: see their classes.
         insecure: allow an address that others reach without all three tokens.
         ice_servers: given to browsers and used by the server; none means host candidates alone.
         allowed_hosts: names beside `host` under which the server is reached.
@@ -139,7 +227,9 @@ class ServerConfig(_Part):
         grace_seconds: how long the stream of a publisher that left stays.
         handshake_seconds: how long a new session may take to connect.
         pack: the style pack, a name or a file.
-        source, loop: what is restyled from the start, as the stream `live`.
+        source, loop, to: a stream in short: what is restyled from the start as the stream
+            `live` (the demo scene as `demo`), and where it is sent.
+        streams: streams by name.
         live: the settings of every stream.
     """
 
@@ -152,6 +242,7 @@ class ServerConfig(_Part):
     allowed_hosts: tuple[HostName, ...] = ()
     cors_origins: tuple[Origin, ...] = ()
     sources: Sources = Sources()
+    sinks: Sinks = Sinks()
     limits: Limits = Limits()
     log: Log = Log()
     max_streams: int = Field(default_factory=lambda: max(2, machine.cores()), ge=1, le=1000)
@@ -159,8 +250,10 @@ class ServerConfig(_Part):
     grace_seconds: float = Field(30.0, ge=0, le=3600)
     handshake_seconds: float = Field(15.0, gt=0, le=120)
     pack: str = "default"
-    source: str | None = None
+    source: Name | None = None
     loop: bool = False
+    to: tuple[Name, ...] = Field((), max_length=MOST_SINKS)
+    streams: dict[StreamName, StreamConfig] = {}
     live: LiveSettings = LiveSettings()
 
     @property
@@ -169,6 +262,26 @@ class ServerConfig(_Part):
         if self.source is None:
             return None
         return "demo" if self.source == DEMO else "live"
+
+    @property
+    def configured(self) -> dict[str, StreamConfig]:
+        """All configured streams by name, that of `source` first."""
+        name = self.source_stream
+        if name is None:
+            return self.streams
+        short = StreamConfig(source=self.source, loop=self.loop, sinks=self.to)
+        return {name: short, **self.streams}
+
+    @property
+    def named_sources(self) -> frozenset[str]:
+        """Every source that the configuration names, as it is written there."""
+        sources = (stream.source for stream in self.configured.values())
+        return frozenset(source for source in sources if source is not None)
+
+    @property
+    def named_sinks(self) -> frozenset[str]:
+        """Every sink that the configuration names, as it is written there."""
+        return frozenset(chain.from_iterable(s.sinks for s in self.configured.values()))
 
     @property
     def is_loopback(self) -> bool:
@@ -192,11 +305,22 @@ class ServerConfig(_Part):
             )
         return self
 
-    @field_serializer("source")
-    def _without_password(self, source: str | None) -> str | None:
-        from streamfx.server.sources import masked
-
-        return None if source is None else masked(source)
+    @model_validator(mode="after")
+    def _streams_fit(self) -> Self:
+        if self.to and self.source is None:
+            raise ValueError("`to` says where `source` is sent: give a source as well")
+        if self.source_stream in self.streams:
+            raise ValueError(
+                f"`source` makes the stream {self.source_stream!r}, and so does "
+                f"streams.{self.source_stream}: leave one out"
+            )
+        sources = [stream.source for stream in self.configured.values() if stream.source]
+        if len(sources) > self.max_streams:
+            raise ValueError(
+                f"there are more sources than max_streams, {self.max_streams}: leave some out, "
+                "or raise it"
+            )
+        return self
 
 
 CONFIG: web.AppKey[ServerConfig] = web.AppKey("config", ServerConfig)

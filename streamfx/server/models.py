@@ -6,11 +6,11 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from streamfx.endpoints import LONGEST
 from streamfx.explore import MOST_CANDIDATES, MOST_KEPT
 from streamfx.expressions import MOST_CHARACTERS, MOST_SEED
-from streamfx.live.settings import LONGEST_FADE_MS
-from streamfx.server.hub import STREAM_ID
-from streamfx.server.sources import LONGEST
+from streamfx.live.settings import LONGEST_AUDIO_DELAY_MS, LONGEST_FADE_MS
+from streamfx.server.config import MOST_SINKS, STREAM_ID
 
 StreamId = Annotated[
     str, StringConstraints(pattern=f"^{STREAM_ID}$", max_length=64), Field(examples=["live"])
@@ -21,6 +21,15 @@ Expression = Annotated[
     Field(examples=["great-wave", "cafe-terrace:0.6+starry-night:0.4"]),
 ]
 Strength = Annotated[float, Field(ge=0, le=1, description="0 = the input, 1 = the full style")]
+AudioDelay = Annotated[
+    int,
+    Field(
+        ge=-LONGEST_AUDIO_DELAY_MS,
+        le=LONGEST_AUDIO_DELAY_MS,
+        description="how much later the sound comes; below 0 the picture comes later",
+    ),
+]
+EndpointName = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST)]
 Size = tuple[int, int]
 
 
@@ -42,18 +51,32 @@ class StreamChange(_Request):
     fade_ms: Annotated[int, Field(ge=0, le=LONGEST_FADE_MS)] | None = Field(
         None, description="how long this and later changes take"
     )
+    audio_delay_ms: AudioDelay | None = None
 
 
 class NewStream(_Request):
     """A stream whose frames the server reads itself."""
 
     id: StreamId | None = None
-    source: Annotated[str, StringConstraints(min_length=1, max_length=LONGEST)] = Field(
-        description="demo:, a path or a URL", examples=["demo:"]
+    source: EndpointName = Field(
+        description="demo:, a path, a URL or another name, as `streamfx relay` takes it",
+        examples=["demo:"],
+    )
+    sinks: Annotated[list[EndpointName], Field(max_length=MOST_SINKS)] = Field(
+        default_factory=list, description="where it is sent, as `streamfx relay --to` takes it"
     )
     loop: bool = Field(False, description="begin again at the end of a file")
     style: Expression | None = None
     strength: Strength | None = None
+    audio_delay_ms: AudioDelay | None = None
+
+
+class NewSink(_Request):
+    """One more place that a stream is sent to."""
+
+    sink: EndpointName = Field(
+        description="as `streamfx relay --to` takes it", examples=["http+listen://127.0.0.1:8554"]
+    )
 
 
 class Percentiles(_Answer):
@@ -80,7 +103,22 @@ class Stats(_Answer):
     size_in: Size | None
     size_out: Size | None
     working_scale: float = Field(description="of the sides that the engine works at")
-    audio_delay_ms: float
+    audio_delay_ms: float = Field(
+        description="how long sound is held back for the restyled picture, beside what was asked"
+    )
+
+
+class Sink(_Answer):
+    """Where a stream is sent beside its viewers."""
+
+    id: str
+    sink: str = Field(description="its name without key, password, query or folder")
+    state: Literal["waiting", "connecting", "sending", "retrying", "closed"]
+    pictures: int = Field(description="sent since it began")
+    sent_bytes: int
+    dropped: int = Field(description="packets, or pictures of a camera, that it had no time for")
+    connects: int = Field(description="how often it began")
+    error: str = Field(description="why it is tried again; empty while all is well")
 
 
 class Stream(_Answer):
@@ -92,8 +130,13 @@ class Stream(_Answer):
     strength: float
     enabled: bool
     fade_ms: int
-    source: str = Field(description="whip, demo:, a file's name or a URL without its password")
-    viewers: int
+    audio_delay_ms: int
+    source: str = Field(description="whip, or its name without key, password, query or folder")
+    source_error: str = Field(
+        description="why a source that is away is tried again; empty while it is there"
+    )
+    sinks: list[Sink]
+    viewers: int = Field(description="those who watch, and sinks that are being sent to")
     stats: Stats
 
 

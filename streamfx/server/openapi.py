@@ -14,12 +14,12 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from streamfx.server.auth import Scope, require
-from streamfx.server.hub import STREAM_ID
+from streamfx.server.config import STREAM_ID
 from streamfx.server.models import Error
 
 JSON = "application/json"
 # What stands for each name in braces of a path.
-PATTERNS = {"id": STREAM_ID, "name": "[a-z0-9-]{1,64}"}
+PATTERNS = {"id": STREAM_ID, "name": "[a-z0-9-]{1,64}", "sink": "[1-9][0-9]{0,5}"}
 
 _REF = "#/components/schemas/{model}"
 

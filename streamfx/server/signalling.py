@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from aiohttp import web
 
 from streamfx.server import resource, whep, whip
-from streamfx.server.config import CONFIG
-from streamfx.server.hub import HUB, STREAM_ID
+from streamfx.server.config import CONFIG, STREAM_ID
+from streamfx.server.hub import HUB
 from streamfx.server.sessions import SESSIONS, Sessions
 
 _SECRET = "[A-Za-z0-9_-]{1,64}"

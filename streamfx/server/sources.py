@@ -1,27 +1,25 @@
-"""Which files and URLs may be opened when somebody names one over HTTP, and how.
+"""Which sources may be opened when somebody names one over HTTP, and how.
 
 A source named over HTTP is a way in: a path could be any file of the server, and FFmpeg knows
-URLs that read files, make requests or run through playlists. So `demo:` and what the command
-line named are open; everything else only within the protocols and folders of the configuration.
+URLs that read files, make requests or run through playlists. So `demo:` and what the
+configuration named are open; everything else only within the protocols, folders and addresses
+of the configuration.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import logging
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
-from urllib.parse import urlsplit
 
-from streamfx.errors import InputError, StreamFXError
-from streamfx.server.config import DEMO
-
-if TYPE_CHECKING:
-    from streamfx.live.stream import LiveStream
-    from streamfx.server.config import ServerConfig
-
-LONGEST = 2000  # characters
+from streamfx.capture import Source, open_source
+from streamfx.endpoints import Endpoint, parse_source
+from streamfx.errors import InputError
+from streamfx.live.stream import LiveStream
+from streamfx.server.admission import Forbidden, candidates, check_public
+from streamfx.server.config import DEMO, ServerConfig
 
 # What FFmpeg may use for each protocol: a redirect or a playlist leads nowhere else.
 _WHITELISTS = {
@@ -32,25 +30,13 @@ _WHITELISTS = {
     "http": "http,tcp",
     "https": "https,tls,tcp",
     "udp": "udp",
+    "tcp": "tcp",
 }
 # Containers that hold their media themselves: playlists and scripts name other files.
 _CONTAINERS = "mov,matroska,webm,avi,flv,mpegts,mpeg,ogg,mxf,asf,ivf,gif,h264,hevc"
+_NO_HOST = frozenset({"device", "screen", "rtmp-listen"})  # kinds that fetch nothing
 
-# Anything that FFmpeg could read as a protocol; a drive letter is one character.
-_SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.,-]+):")
-
-
-class Forbidden(StreamFXError):
-    """The configuration does not allow it (HTTP 403)."""
-
-
-class Source(Protocol):
-    """Something that pushes frames into a stream from threads of its own."""
-
-    def start(self) -> None: ...
-
-    def stop(self) -> None:
-        """End the threads; harmless when they have ended, or never began."""
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -58,42 +44,50 @@ class Admitted:
     """A source that may be opened.
 
     Attributes:
-        shown: what others see of it: no password, no folder of the server.
-        target: `demo:`, a path or a URL.
-        options: for FFmpeg.
+        endpoint: it.
+        limits: options for FFmpeg, which keep it from going elsewhere.
     """
 
-    shown: str
-    target: str
-    options: dict[str, str] = field(default_factory=dict)
+    endpoint: Endpoint
+    limits: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def shown(self) -> str:
+        """What others see of it: no key, password, query or folder."""
+        return self.endpoint.shown
 
     def open(
         self, stream: LiveStream, loop: bool, on_end: Callable[[Exception | None], None]
     ) -> Source:
-        """The source, not started; `on_end` is called from its thread when it ended by itself."""
-        if self.target == DEMO:
-            from streamfx.live.demo import DemoSource
+        """The source, not started; `on_end` is called from its thread when it ended by itself.
 
-            return DemoSource(stream)
-        from streamfx.live.files import FileSource
+        Raises:
+            InputError, StreamFXError: there is no such source here, or it cannot listen.
+        """
 
-        return FileSource(stream, self.target, loop=loop, options=self.options, on_end=on_end)
+        def say(text: str) -> None:
+            log.info("source", extra={"stream": stream.name, "said": text})
+
+        return open_source(
+            self.endpoint, stream, loop=loop, on_end=on_end, say=say, limits=self.limits
+        )
 
 
 class SourcePolicy:
     """Decides about sources that are named over HTTP."""
 
     def __init__(self, config: ServerConfig) -> None:
-        self._named = config.source
+        self._named = config.named_sources
         self._protocols = frozenset(config.sources.protocols)
         self._folders = tuple(folder.resolve() for folder in config.sources.folders)
+        self._private = config.sources.private_addresses
 
     @property
     def allows_more_than_demo(self) -> bool:
         return bool(self._protocols or self._folders or self._named)
 
     def admit(self, text: str) -> Admitted:
-        """The source called `text`.
+        """The source called `text`; it may take as long as looking up a host does.
 
         A path that is not absolute is looked for in the allowed folders.
 
@@ -101,62 +95,51 @@ class SourcePolicy:
             Forbidden: the configuration does not allow it.
             InputError: it is allowed and is not there, or it cannot be the name of a source.
         """
-        if not text or len(text) > LONGEST or not text.isprintable():
-            raise InputError(f"a source is {DEMO}, a path or a URL of at most {LONGEST} characters")
-        if text in (DEMO, self._named):
+        if text == DEMO or text in self._named:
             return trusted(text)
-        scheme = _SCHEME.match(text)
-        if scheme is None:
-            return self._file(text)
-        protocol = scheme[1].lower()
-        if protocol not in self._protocols or not text[scheme.end() :].startswith("//"):
+        endpoint = parse_source(text)
+        if endpoint.kind == "file":
+            return self._file(endpoint)
+        scheme = endpoint.scheme
+        if scheme not in self._protocols:
             raise Forbidden(
-                f"sources by {protocol[:20]}: are not allowed here; the server's "
-                "--allow-protocol opens protocols"
+                f"sources by {scheme}: are not allowed here; the server's --allow-protocol opens "
+                "protocols"
             )
-        return Admitted(masked(text), text, {"protocol_whitelist": _WHITELISTS[protocol]})
+        limits = {}
+        if scheme in _WHITELISTS:
+            limits["protocol_whitelist"] = _WHITELISTS[scheme]
+        if not self._private and endpoint.kind not in _NO_HOST:
+            check_public(endpoint, "sources")
+            if endpoint.kind == "http":  # what a page or a playlist names is not looked at here
+                limits |= {"max_redirects": "0", "format_whitelist": _CONTAINERS}
+        return Admitted(endpoint, limits)
 
-    def _file(self, text: str) -> Admitted:
+    def _file(self, endpoint: Endpoint) -> Admitted:
+        text = endpoint.target
+        inside = candidates(
+            text,
+            self._folders,
+            "files outside the allowed folders are not sources; the server's --allow-folder opens "
+            "folders",
+        )
         try:
-            # Links are followed before the comparison: what counts is where the file really is.
-            found = [(folder / text).resolve() for folder in self._folders]
-            inside = [
-                path
-                for path, folder in zip(found, self._folders, strict=True)
-                if path.is_relative_to(folder)
-            ]
-            if not inside or ".." in Path(text).parts:
-                raise Forbidden(
-                    "files outside the allowed folders are not sources; the server's "
-                    "--allow-folder opens folders"
-                )
             path = next((path for path in inside if path.is_file()), None)
-        except (OSError, RuntimeError) as error:
+        except OSError as error:
             raise InputError(f"the path {text[:100]!r} cannot be followed: {error}") from error
         if path is None:
             raise InputError(f"there is no file {text[:100]!r} in the allowed folders")
-        return Admitted(
-            path.name, str(path), {"protocol_whitelist": "file", "format_whitelist": _CONTAINERS}
-        )
+        limits = {"protocol_whitelist": "file", "format_whitelist": _CONTAINERS}
+        return Admitted(replace(endpoint, target=str(path), shown=path.name), limits)
 
 
 def trusted(text: str) -> Admitted:
-    """A source that the command line or the configuration named: anything FFmpeg opens."""
-    if text == DEMO or _SCHEME.match(text):
-        return Admitted(masked(text), text)
-    return Admitted(Path(text).name, str(Path(text).resolve()))
+    """A source that the configuration named: anything, with variables of the environment.
 
-
-def masked(text: str) -> str:
-    """`text` without user name, password, query and, of RTMP, the stream key, where it is a URL."""
-    try:
-        parts = urlsplit(text)
-        host = parts.netloc.rpartition("@")[2]
-    except ValueError:
-        return text.partition("://")[0] + "://…"
-    if not host:
-        return text
-    path = parts.path
-    if parts.scheme.startswith("rtmp"):
-        path = path.rpartition("/")[0] + "/…"
-    return parts._replace(path=path, netloc=host, query="", fragment="").geturl()
+    Raises:
+        InputError: it is no source.
+    """
+    endpoint = parse_source(text, os.environ)
+    if endpoint.kind == "file":
+        endpoint = replace(endpoint, target=str(Path(endpoint.target).resolve()))
+    return Admitted(endpoint)

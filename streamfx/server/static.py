@@ -8,7 +8,7 @@ from pathlib import Path
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from streamfx.server.hub import STREAM_ID
+from streamfx.server.config import STREAM_ID
 
 STUDIO = Path(__file__).parent.parent / "studio"
 

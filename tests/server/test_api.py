@@ -16,7 +16,11 @@ import packs
 from servers import Running, config_of, eventually, running
 from videos import make_video
 
-KEYS = {"id", "state", "style", "strength", "enabled", "fade_ms", "source", "viewers", "stats"}
+KEYS = {
+    "id", "state", "style", "strength", "enabled", "fade_ms", "audio_delay_ms", "source",
+    "source_error", "sinks", "viewers", "stats",
+}  # fmt: skip
+CONTROLS = ("style", "strength", "enabled", "fade_ms", "audio_delay_ms")
 
 
 @pytest.fixture(scope="module")
@@ -92,9 +96,10 @@ def test_control_changes_what_is_named_and_nothing_else(server: Running) -> None
         {"strength": 0.5},
         {"enabled": False},
         {"fade_ms": 0},
+        {"audio_delay_ms": -2000},
         {},
     ]
-    expected = {key: before[key] for key in ("style", "strength", "enabled", "fade_ms")}
+    expected = {key: before[key] for key in CONTROLS}
     for change in changes:
         changed = server.request("PATCH", "/api/streams/show", body=change)
         expected |= change
@@ -119,6 +124,8 @@ def test_control_changes_what_is_named_and_nothing_else(server: Running) -> None
         {"fade_ms": -1},
         {"fade_ms": 1e99},
         {"fade_ms": 10_001},
+        {"audio_delay_ms": 2001},
+        {"audio_delay_ms": 0.5},
         {"unknown": 1},
         [],
         None,

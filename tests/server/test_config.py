@@ -120,11 +120,14 @@ def test_secrets_are_not_printed() -> None:
             "tokens": TOKENS,
             "ice_servers": [{"urls": ["turn:t.example"], "username": "u", "credential": "hush"}],
             "source": "rtsp://me:pass@camera.example/1?key=hidden",
+            "to": ["rtmps://live.example/app/hidden", "whip+https://sfu.example/hidden#token=hush"],
+            "streams": {"evening": {"sinks": ["udp://pass@192.0.2.7:9000"]}},
         },
     )
     for text in (config.model_dump_json(), repr(config.tokens), repr(config.ice_servers)):
         assert not any(secret in text for secret in (*TOKENS.values(), "hush", "pass", "hidden"))
     assert "rtsp://camera.example/1" in config.model_dump_json()
+    assert "rtmps://live.example/app/…" in config.model_dump_json()
     assert config.source == "rtsp://me:pass@camera.example/1?key=hidden"
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from servers import SECONDS, config_of
+from streamfx.endpoints import parse_source
 from streamfx.errors import InputError, StreamFXError
 from streamfx.frames import Frame
 from streamfx.live.shelf import StyleShelf
@@ -104,7 +105,7 @@ def test_no_more_streams_than_the_machine_holds(pack: Path) -> None:
         with pytest.raises(Busy, match="holds 2 streams"):
             hub.open("three")
         with pytest.raises(Busy):
-            hub.start(trusted("demo:"))
+            await hub.start(trusted("demo:"))
         hub.publisher_left("one")
         third = hub.open("three")  # what nobody sends to gives way
         assert {hub.get(name) for name in ("one", "two", "three")} == {None, second, third}
@@ -118,12 +119,12 @@ def test_no_more_streams_than_the_machine_holds(pack: Path) -> None:
 def test_a_style_that_cannot_be_used_leaves_nothing(pack: Path) -> None:
     async def body(hub: Hub) -> None:
         with pytest.raises(InputError, match="nothing-such"):
-            hub.start(trusted("demo:"), style="nothing-such")
+            await hub.start(trusted("demo:"), style="nothing-such")
         assert hub.entries() == []
         waiting = hub.open("one")
         hub.publisher_left("one")
         with pytest.raises(InputError):
-            hub.start(trusted("demo:"), style="nothing-such")
+            await hub.start(trusted("demo:"), style="nothing-such")
         assert hub.get("one") is waiting, "it need not have given way"
 
     in_hub(pack, body, max_streams=1)
@@ -135,7 +136,7 @@ def test_a_file_plays_and_its_stream_ends_with_it(pack: Path, tmp_path: Path) ->
     async def body(hub: Hub) -> None:
         closed: list[str] = []
         hub.on_closed.append(closed.append)
-        entry = hub.start(source, name="film", style="starry-night", strength=0.5)
+        entry = await hub.start(source, name="film", style="starry-night", strength=0.5)
         assert (entry.origin, hub.get("film")) == ("clip.mp4", entry.stream)
         assert (entry.stream.control.style, entry.stream.control.strength) == ("starry-night", 0.5)
         with pytest.raises(Taken):
@@ -144,7 +145,7 @@ def test_a_file_plays_and_its_stream_ends_with_it(pack: Path, tmp_path: Path) ->
         assert entry.grace is None
         await until(lambda: closed)
         assert entry.stream.stats().frames_in == 5
-        looped = hub.start(source, loop=True)
+        looped = await hub.start(source, loop=True)
         await until(lambda: looped.stream.stats().frames_in > 10)
 
     in_hub(pack, body)
@@ -154,7 +155,7 @@ def test_a_source_that_fails_says_why(
     pack: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def body(hub: Hub) -> None:
-        hub.start(trusted(str(tmp_path / "none.mp4")), name="film")
+        await hub.start(trusted(str(tmp_path / "none.mp4")), name="film")
         await until(lambda: hub.get("film") is None)
 
     in_hub(pack, body)
@@ -177,7 +178,7 @@ def test_a_stream_that_ends_badly_spoils_nothing(
     async def body(hub: Hub) -> None:
         closed: list[str] = []
         hub.on_closed.append(closed.append)
-        entry = hub.start(Stuck("stuck", "stuck"), name="stuck")
+        entry = await hub.start(Stuck(parse_source("demo:")), name="stuck")
         hub.open("other")
         await hub.close_all()
         assert sorted(closed) == ["other", "stuck"]

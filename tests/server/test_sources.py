@@ -13,13 +13,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from servers import LIVE, SECONDS
+from ports import free_port
+from servers import LIVE, config_of, eventually, running
+from streamfx.capture.pull import LiveSource
 from streamfx.errors import InputError
 from streamfx.live.settings import LiveSettings
 from streamfx.live.shelf import StyleShelf
 from streamfx.live.stream import LiveStream
-from streamfx.server.config import ServerConfig
-from streamfx.server.sources import Admitted, Forbidden, SourcePolicy, masked, trusted
+from streamfx.server.admission import Forbidden
+from streamfx.server.config import ServerConfig, masked
+from streamfx.server.sources import Admitted, SourcePolicy, trusted
 from videos import make_video
 
 
@@ -39,14 +42,16 @@ def media(tmp_path: Path) -> Path:
     return folder
 
 
-def policy(*folders: Path, protocols: tuple[str, ...] = (), **config: Any) -> SourcePolicy:
-    sources = {"folders": folders, "protocols": protocols}
+def policy(
+    *folders: Path, protocols: tuple[str, ...] = (), private: bool = False, **config: Any
+) -> SourcePolicy:
+    sources = {"folders": folders, "protocols": protocols, "private_addresses": private}
     return SourcePolicy(ServerConfig.model_validate({"sources": sources, **config}))
 
 
 def test_by_default_only_the_demo_scene() -> None:
     closed = policy()
-    assert closed.admit("demo:").target == "demo:"
+    assert closed.admit("demo:").endpoint.kind == "demo"
     assert not closed.allows_more_than_demo
     for name in ("/etc/passwd", "clip.mp4", "http://example.org/a.mp4", "rtsp://example.org/1"):
         with pytest.raises(Forbidden):
@@ -66,9 +71,9 @@ def test_files_in_an_allowed_folder(media: Path) -> None:
     allowed = policy(media)
     for name in ("clip.mp4", "deep/clip2.mkv", str(media / "clip.mp4"), "inner.mp4"):
         found = allowed.admit(name)
-        assert Path(found.target).is_relative_to(media.resolve())
+        assert Path(found.endpoint.target).is_relative_to(media.resolve())
         assert "/" not in found.shown
-        assert found.options["protocol_whitelist"] == "file"
+        assert found.limits["protocol_whitelist"] == "file"
 
 
 @pytest.mark.parametrize(
@@ -83,17 +88,15 @@ def test_files_in_an_allowed_folder(media: Path) -> None:
         "{outside}/none.mp4",
         "/etc/passwd",
         "/dev/video0",
-        "file:clip.mp4",
         "FILE:///etc/passwd",
-        "concat:clip.mp4|/etc/passwd",
-        "subfile,,start,0,end,9,,:/etc/passwd",
-        "crypto:clip.mp4",
-        "async:file:/etc/passwd",
-        "pipe:0",
-        "data:text/plain,hello",
-        "lavfi:testsrc",
+        "file:../outside/secret.mp4",
         "http://127.0.0.1/a.mp4",
         "udp://0.0.0.0:5000",
+        "rtmp+listen://0.0.0.0:1935/live/key",
+        "whep+https://example.org/whep/live",
+        "device:0",
+        "webcam",
+        "screen",
     ],
 )
 def test_everything_else_is_forbidden(media: Path, name: str) -> None:
@@ -101,7 +104,26 @@ def test_everything_else_is_forbidden(media: Path, name: str) -> None:
         policy(media).admit(name.format(outside=media.parent / "outside"))
 
 
-@pytest.mark.parametrize("name", ["", "x" * 2001, "a\0b", "a\nb", "none.mp4", "deep", "loop"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "x" * 2001,
+        "a\0b",
+        "a\nb",
+        "none.mp4",
+        "deep",
+        "loop",
+        "concat:clip.mp4|/etc/passwd",
+        "subfile,,start,0,end,9,,:/etc/passwd",
+        "crypto:clip.mp4",
+        "async:file:/etc/passwd",
+        "pipe:0",
+        "data:text/plain,hello",
+        "lavfi:testsrc",
+        "rtmp://example.org/$HOME/x",
+    ],
+)
 def test_names_that_lead_to_no_file(media: Path, name: str) -> None:
     with pytest.raises(InputError):
         policy(media).admit(name)
@@ -114,18 +136,40 @@ def test_no_name_leads_out_or_raises_anything_else(name: str) -> None:
         found = policy(folder).admit(name)
     except (Forbidden, InputError):
         return
-    assert found.target == "demo:" or Path(found.target).is_relative_to(folder.resolve())
+    endpoint = found.endpoint
+    assert endpoint.kind == "demo" or Path(endpoint.target).is_relative_to(folder.resolve())
 
 
 def test_protocols_are_allowed_one_by_one() -> None:
-    some = policy(protocols=("https", "rtsp"))
-    assert some.admit("https://example.org/a.mp4").options == {
-        "protocol_whitelist": "https,tls,tcp"
-    }
-    assert "file" not in some.admit("RTSP://example.org/1").options["protocol_whitelist"]
-    for name in ("http://example.org/a.mp4", "rtmp://example.org/a", "https:a", "httpsx://a"):
+    some = policy(protocols=("https", "rtsp", "device"), private=True)
+    assert some.admit("https://example.org/a.mp4").limits == {"protocol_whitelist": "https,tls,tcp"}
+    assert "file" not in some.admit("RTSP://example.org/1").limits["protocol_whitelist"]
+    assert some.admit("webcam").endpoint.kind == "device"
+    for name in ("http://example.org/a.mp4", "rtmp://example.org/a", "screen"):
         with pytest.raises(Forbidden):
             some.admit(name)
+    for name in ("https:a", "httpsx://a"):
+        with pytest.raises(InputError):
+            some.admit(name)
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["127.0.0.1", "localhost", "2130706433", "[::1]", "10.1.2.3", "169.254.169.254", "0.0.0.0",
+     "100.64.0.1", "224.0.0.1", "[::ffff:127.0.0.1]", "me:pass@192.168.0.1"],
+)  # fmt: skip
+def test_private_addresses_are_allowed_by_themselves(host: str) -> None:
+    name = f"http://{host}:81/a.mp4?key=hush"
+    with pytest.raises(Forbidden, match="private_addresses") as refused:
+        policy(protocols=("http",)).admit(name)
+    assert "hush" not in str(refused.value) and "pass" not in str(refused.value)
+    assert policy(protocols=("http",), private=True).admit(name).endpoint.target == name
+
+
+def test_a_public_url_leads_nowhere_else() -> None:
+    limits = policy(protocols=("http",)).admit("http://192.0.0.9/a.mp4").limits
+    assert limits["max_redirects"] == "0"
+    assert "hls" not in limits["format_whitelist"].split(",")
 
 
 @pytest.mark.parametrize(
@@ -135,6 +179,7 @@ def test_protocols_are_allowed_one_by_one() -> None:
         ("https://user@example.org/a.mp4#part", "https://example.org/a.mp4"),
         ("http://[::1/a?key=hush", "http://…"),
         ("rtmp://example.org/live/stream-key", "rtmp://example.org/live/…"),
+        ("whip+https://example.org/whip/secret#token=hush", "whip+https://example.org/…"),
         ("demo:", "demo:"),
         ("/films/a.mp4", "/films/a.mp4"),
     ],
@@ -143,8 +188,8 @@ def test_passwords_are_not_shown(text: str, shown: str) -> None:
     assert masked(text) == shown
 
 
-def ended_by(pack: Path, source: Admitted) -> tuple[Exception | None, int]:
-    """The error that a source ends by, and how many frames it gave."""
+def ended_by(pack: Path, source: Admitted) -> tuple[object, int]:
+    """The error that a source ends by or is tried again for, and how many frames it gave."""
     over = threading.Event()
     errors: list[Exception | None] = []
 
@@ -156,9 +201,12 @@ def ended_by(pack: Path, source: Admitted) -> tuple[Exception | None, int]:
     try:
         opened = source.open(stream, False, end)
         opened.start()
-        assert over.wait(SECONDS)
+        eventually(
+            lambda: over.is_set() or (isinstance(opened, LiveSource) and opened.status.error)
+        )
         opened.stop()
-        return errors[0], stream.stats().frames_in
+        error = errors[0] if over.is_set() else opened.status.error
+        return error, stream.stats().frames_in
     finally:
         stream.close()
 
@@ -195,7 +243,7 @@ def web(folder: Path) -> Iterator[str]:
 
 
 def test_a_redirect_leads_to_no_other_protocol(pack: Path, media: Path) -> None:
-    allowed = policy(protocols=("http",))
+    allowed = policy(protocols=("http",), private=True)
     with web(media) as address:
         error, frames = ended_by(pack, allowed.admit(f"{address}/to?{address}/clip.mp4"))
         assert (error, frames) == (None, 5)
@@ -213,7 +261,7 @@ def test_a_playlist_leads_to_no_other_file_and_no_other_protocol(pack: Path, med
         (media / "list.m3u8").write_text(f"{head}{secret}\n#EXT-X-ENDLIST\n")
         assert ended_by(pack, trusted(str(media / "list.m3u8"))) == (None, 5)
         for name in ("list.m3u8", f"{address}/list.m3u8"):
-            admitted = policy(media, protocols=("http",)).admit(name)
+            admitted = policy(media, protocols=("http",), private=True).admit(name)
             error, frames = ended_by(pack, admitted)
             assert error is not None and frames == 0
         (media / "script.mp4").write_text(f"ffconcat version 1.0\nfile '{media}/clip.mp4'\n")
@@ -223,4 +271,26 @@ def test_a_playlist_leads_to_no_other_file_and_no_other_protocol(pack: Path, med
 
 def test_a_trusted_file_may_be_relative(media: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(media)
-    assert trusted("clip.mp4") == Admitted("clip.mp4", str(media.resolve() / "clip.mp4"))
+    found = trusted("clip.mp4")
+    assert (found.shown, found.endpoint.target) == ("clip.mp4", str(media.resolve() / "clip.mp4"))
+
+
+def test_a_source_that_is_away_says_why_and_is_tried_again(pack: Path) -> None:
+    sources = {"protocols": ["tcp", "rtmp+listen"], "private_addresses": True}
+    with running(config_of(pack, sources=sources, max_streams=3)) as server:
+
+        def post(name: str, source: str) -> Any:
+            return server.request("POST", "/api/streams", body={"id": name, "source": source})
+
+        assert post("away", f"tcp://127.0.0.1:{free_port()}").status == 201
+        shown = eventually(
+            lambda: (s := server.request("GET", "/api/streams/away").json)["source_error"] and s
+        )
+        assert (shown["state"], "cannot be opened" in shown["source_error"]) == ("waiting", True)
+        # Publishers come with a key, which is not shown; somebody else's is taken.
+        address = f"rtmp+listen://127.0.0.1:{free_port()}/live/hush"
+        made = post("obs", address)
+        assert (made.status, made.json["source_error"], b"hush" in made.body) == (201, "", False)
+        taken = post("other", address)
+        assert (taken.status, "hush" in taken.error) == (409, False)
+        assert server.request("GET", "/api/streams/other").status == 404

@@ -18,6 +18,7 @@ import pytest
 
 import packs
 from ports import free_port
+from serving import serving
 
 RIG = Path(__file__).parents[1] / "rigs" / "obs-rig.sh"
 SCRIPT = Path(__file__).parents[2] / "obs" / "streamfx.py"
@@ -102,8 +103,40 @@ def test_obs_is_restyled_and_shows_it(tmp_path: Path) -> None:
     assert "pictures come" in (tmp_path / "relay.log").read_text()
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_obs_connect_shows_a_stream_of_a_server(tmp_path: Path) -> None:
+    missing = [tool for tool in ("obs", "Xvfb") if shutil.which(tool) is None]
+    if missing:
+        pytest.skip(f"the rig needs {', '.join(missing)}")
+    pytest.importorskip("simpleobsws", reason="the extra `obs` is not installed")
+    pack = packs.tiny_pack(tmp_path)
+    socket, shot = free_port(), tmp_path / "shot.png"
+    sink = f"http+listen://127.0.0.1:{free_port()}"
+    options = ["--pack", pack.path, "--backend", "onnxruntime", "--threads", "1"]
+    with serving(tmp_path, "--source", "demo:", "--to", sink, *options) as server:
+        connect = f"{sys.executable} -m streamfx.cli obs connect demo --media --port {socket}"
+        connect += f" --server {server.url} --name Painted"
+        # Once more: it is brought up to date and stays one.
+        look = f"{connect} && {connect} && {sys.executable} {__file__} {socket} {shot} Painted"
+        command = ["bash", str(RIG), "--size", "320x180", "--fps", "10", "--ws", str(socket)]
+        command += ["--dir", str(tmp_path / "obs"), "--exec", look, "", str(SECONDS)]
+        path = os.pathsep.join([str(Path(__file__).parents[1] / "support"), str(tmp_path)])
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            timeout=180,
+            check=False,
+            env=os.environ | {"PYTHONPATH": path},
+        )
+    assert done.returncode == 0, done.stderr
+    assert "Painted: added to the scene 'Scene'" in done.stdout
+    assert "Painted: brought up to date in the scene 'Scene'" in done.stdout
+
+
 if __name__ == "__main__":
     import asyncio
 
-    asyncio.run(screenshot(int(sys.argv[1]), "Media", Path(sys.argv[2])))
+    asyncio.run(screenshot(int(sys.argv[1]), (*sys.argv, "Media")[3], Path(sys.argv[2])))
     print(json.dumps({"screenshot": sys.argv[2]}))

@@ -200,11 +200,17 @@ def test_the_configuration_is_shown_without_its_secrets(tmp_path: Path) -> None:
         *("--show-config", "--port", 8, "--token-publish", TOKENS[0], "--loop"),
         *("--allow-folder", tmp_path, "--allow-protocol", "rtsp", "--allow-protocol", "https"),
         *("--host", "0.0.0.0", "--insecure", "--source", "rtsp://me:hush@camera.example/1"),
+        *("--to", "rtmps://live.example/app/hush"),
     )
     assert (done.returncode, done.stderr) == (0, "")
     shown = json.loads(done.stdout)
     assert (shown["port"], shown["max_viewers"], shown["loop"]) == (8, 7, True)
-    assert shown["sources"] == {"protocols": ["rtsp", "https"], "folders": [str(tmp_path)]}
+    assert shown["sources"] == {
+        "protocols": ["rtsp", "https"],
+        "folders": [str(tmp_path)],
+        "private_addresses": False,
+    }
+    assert shown["to"] == ["rtmps://live.example/app/…"]
     assert shown["source"] == "rtsp://camera.example/1"
     assert shown["tokens"]["publish"] == "**********"
     assert "hush" not in done.stdout and TOKENS[0] not in done.stdout

@@ -1,0 +1,72 @@
+"""When a stream goes on and when it starts afresh, and the motion that goes with it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from streamfx.following import Follower
+from streamfx.motion import Luma
+
+SIZE = (90, 160)
+
+
+def ramp(shift: int = 0, size: tuple[int, int] = SIZE) -> Luma:
+    height, width = size
+    rows, columns = np.mgrid[:height, :width]
+    return (128 + 60 * np.sin((columns - shift) / 7) * np.cos(rows / 9)).astype(np.uint8)
+
+
+def noise(seed: int) -> Luma:
+    coarse = np.random.default_rng(seed).integers(0, 256, (9, 16))
+    return np.kron(coarse, np.ones((10, 10))).astype(np.uint8)
+
+
+def test_the_first_frame_has_no_past() -> None:
+    assert Follower(motion=True)(ramp(), 0.0) == (False, None)
+
+
+def test_what_moves_is_followed_and_believed_step_by_step() -> None:
+    follower = Follower(motion=True)
+    trusts = []
+    for index in range(7):
+        goes_on, motion = follower(ramp(2 * index), index / 30)
+        assert goes_on is bool(index)
+        if motion is not None:
+            assert motion.motion.shape == (1, SIZE[0] // 2, SIZE[1] // 2, 2)
+            trusts.append(float(np.median(motion.trust)))
+    # A quarter more with every frame, up to all that the search believes.
+    assert trusts[0] == pytest.approx(trusts[-1] / 4, rel=0.2)
+    assert trusts[:4] == sorted(trusts[:4])
+    assert trusts[4] == pytest.approx(trusts[3], rel=0.05)
+
+
+def test_without_motion_only_the_past_is_told() -> None:
+    follower = Follower(motion=False)
+    assert [follower(ramp(), i / 30) for i in range(3)] == [
+        (False, None),
+        (True, None),
+        (True, None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("luma", "time"),
+    [(noise(1), 1 / 30), (ramp(), 1.0), (ramp(), -1.0), (ramp(size=(60, 160)), 1 / 30)],
+    ids=["cut", "gap", "back", "size"],
+)
+def test_a_stream_starts_afresh(luma: Luma, time: float) -> None:
+    follower = Follower(motion=True)
+    follower(ramp(), 0.0)
+    assert follower(luma, time) == (False, None)
+    goes_on, motion = follower(luma, time + 1 / 30)
+    assert goes_on
+    assert motion is not None
+    assert motion.trust.max() <= 0.75 / 4  # believed as little as after any start
+
+
+def test_reset_forgets() -> None:
+    follower = Follower(motion=True)
+    follower(ramp(), 0.0)
+    follower.reset()
+    assert follower(ramp(), 1 / 30) == (False, None)
