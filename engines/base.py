@@ -246,6 +246,8 @@ def check_tensors(
             raise EngineError(f"the engine takes {', '.join(specs)}; missing or unknown: {wrong}")
         for name, spec in specs.items():
             array = given[name]
+            if not isinstance(array, np.ndarray):
+                raise EngineError(f"{name} lies in a GPU's memory, where this engine cannot work")
             if array.shape != spec.shape or array.dtype != spec.dtype:
                 raise EngineError(
                     f"{name} must be {spec.dtype} {list(spec.shape)}, "

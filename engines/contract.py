@@ -9,12 +9,10 @@ y          uint8 [N,1,H,W]         luma, H and W even
 u, v       uint8 [N,1,H/2,W/2]     chroma
 style      float32 [N,S]           style code
 strength   float32 [N,1]           0 = the input, 1 = the full style
-state      float32 [N,C,h,w]       hidden state at 1/8; zeros mean "no past"
-y_out ...  as y, u, v, state       the restyled frame and the next state
+y_out ...  as y, u, v              the restyled frame
 ========== ======================= =====================================================
 
-h and w belong to the frame inside its margin: see `GraphSpec.state_size`. A graph that holds
-its pictures steady along the motion has these as well:
+A graph that holds its pictures steady along the motion has these as well:
 
 ========== ======================= =====================================================
 past_y     float32 [N,1,H,W]       the last restyled luma before rounding, 0..255
@@ -25,6 +23,9 @@ trust      float32 [N,1,H/2,W/2]   share of the past in the result, 0..1; zeros 
                                    "no past", whatever the other three hold
 past_y_out as past_y, past_c       what the next frame is given
 ========== ======================= =====================================================
+
+And one with a memory of its own has a hidden state, `state` and `state_out`, float32 [N,C,h,w]
+at 1/8, where zeros mean "no past"; h and w belong to the frame inside its margin.
 """
 
 from __future__ import annotations
@@ -41,14 +42,14 @@ class GraphSpec:
 
     Attributes:
         style_size: S, the length of a style code.
-        state_channels: C, the channels of the hidden state.
+        state_channels: C, the channels of the hidden state; 0 = there is none.
         margin: edge-replicated pixels that the graph adds on each side before its network.
         stride: the padded frame is a multiple of this many pixels.
         motion: whether the graph takes `past_y`, `past_c`, `motion` and `trust`.
     """
 
     style_size: int
-    state_channels: int
+    state_channels: int = 0
     margin: int = 32
     stride: int = 16
     motion: bool = False
@@ -56,14 +57,15 @@ class GraphSpec:
     @property
     def recurrent(self) -> tuple[str, ...]:
         """The inputs that take what the graph gave out a frame before, as `NAME_out`."""
-        return ("state", "past_y", "past_c") if self.motion else ("state",)
+        state = ("state",) if self.state_channels else ()
+        return (*state, "past_y", "past_c") if self.motion else state
 
-    def state_size(self, height: int, width: int) -> tuple[int, int]:
-        """(h, w) of the state for a frame of `height` by `width` pixels (both even)."""
-        return self._padded(height) // STATE_STRIDE, self._padded(width) // STATE_STRIDE
-
-    def _padded(self, pixels: int) -> int:
-        return -(-(pixels + 2 * self.margin) // self.stride) * self.stride
+    def padded_size(self, height: int, width: int) -> tuple[int, int]:
+        """(rows, columns) of a frame of `height` by `width` pixels (both even) in its margin."""
+        rows, columns = (
+            -(-(side + 2 * self.margin) // self.stride) * self.stride for side in (height, width)
+        )
+        return rows, columns
 
     def input_shapes(self, height: int, width: int, batch: int = 1) -> dict[str, tuple[int, ...]]:
         """Shape of every input for frames of `height` by `width` pixels.
@@ -73,7 +75,6 @@ class GraphSpec:
         """
         if height < 2 or width < 2 or height % 2 or width % 2:
             raise ValueError(f"frame sides must be even and at least 2, not {width}x{height}")
-        h, w = self.state_size(height, width)
         chroma = (batch, 1, height // 2, width // 2)
         shapes: dict[str, tuple[int, ...]] = {
             "y": (batch, 1, height, width),
@@ -81,8 +82,10 @@ class GraphSpec:
             "v": chroma,
             "style": (batch, self.style_size),
             "strength": (batch, 1),
-            "state": (batch, self.state_channels, h, w),
         }
+        if self.state_channels:
+            h, w = (side // STATE_STRIDE for side in self.padded_size(height, width))
+            shapes["state"] = (batch, self.state_channels, h, w)
         if self.motion:
             shapes["past_y"] = (batch, 1, height, width)
             shapes["past_c"] = (batch, 2, height // 2, width // 2)
@@ -116,7 +119,7 @@ class GraphSpec:
 
         return cls(
             style_size=number("style_size", 1, 4096),
-            state_channels=number("state_channels", 1, 256),
+            state_channels=number("state_channels", 0, 256),
             margin=number("margin", 0, 256),
             stride=number("stride", 1, 256),
             motion=bool(number("motion", 0, 1)),

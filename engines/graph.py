@@ -11,11 +11,12 @@ from google.protobuf.message import DecodeError
 from streamfx.engines.base import TensorSpec, cause
 from streamfx.engines.contract import GraphSpec
 from streamfx.engines.errors import EngineError
+from streamfx.engines.nv12 import NV12, PLANES_KEY, NV12Spec
 
 Specs = dict[str, TensorSpec]
 
 _UINT8, _FLOAT32 = np.dtype(np.uint8), np.dtype(np.float32)
-_PLANES = frozenset({"y", "u", "v", "y_out", "u_out", "v_out"})
+_PLANES = ("y", "u", "v", "uv")
 _ELEMENTS = {_UINT8: onnx.TensorProto.UINT8, _FLOAT32: onnx.TensorProto.FLOAT}
 
 
@@ -29,7 +30,8 @@ def read_graph(graph: bytes) -> tuple[onnx.ModelProto, GraphSpec]:
     model = read_model(graph)
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     try:
-        spec = GraphSpec.from_metadata(metadata)
+        kind = NV12Spec if metadata.get(PLANES_KEY) == NV12 else GraphSpec
+        spec = kind.from_metadata(metadata)
     except ValueError as error:
         raise EngineError(f"this is not a StreamFX generator graph: {error}") from error
     inputs, outputs = tensor_specs(spec, size=(2, 2), batch=1)
@@ -105,7 +107,8 @@ def tensor_specs(spec: GraphSpec, size: tuple[int, int], batch: int) -> tuple[Sp
         for name, shape in shapes.items()
     }
     # Each output has the shape and the type of the input that it renews.
-    return inputs, {f"{name}_out": inputs[name] for name in ("y", "u", "v", *spec.recurrent)}
+    renewed = (*(name for name in _PLANES if name in inputs), *spec.recurrent)
+    return inputs, {f"{name}_out": inputs[name] for name in renewed}
 
 
 def freeze(model: onnx.ModelProto, inputs: Mapping[str, TensorSpec]) -> onnx.ModelProto:

@@ -27,11 +27,12 @@ from streamfx.engines.base import (
 )
 from streamfx.engines.build import TIME_LIMIT, Job, build_plan
 from streamfx.engines.cache import EngineCache, Key, graph_digest
+from streamfx.engines.cuda import MODULE as CUDA_MODULE
+from streamfx.engines.cuda import Cuda
 from streamfx.engines.errors import EngineError
 from streamfx.engines.nvidia import Gpu, find_gpu
 from streamfx.engines.tensorrt_engine import Plan, TensorRTEngine
 
-_CUDA = "cuda.bindings.runtime"
 # Below this, convolutions know no bf16.
 _OLDEST_BF16 = 80
 
@@ -213,7 +214,7 @@ class TensorRTBackend:
             ) from error
         trt, cuda = self._modules()
         info = EngineInfo(self.name, found.device, precision, 1, found.version)
-        running = TensorRTEngine(info, inputs, outputs, self._plan(path, trt), cuda)
+        running = TensorRTEngine(info, inputs, outputs, self._plan(path, trt), Cuda(cuda))
         try:
             run_on_zeros(running)
             running.capture()
@@ -262,7 +263,7 @@ class TensorRTBackend:
         return self._target((gpu.sm,)) if ahead else ((gpu.sm,), self._device(gpu))
 
     def _modules(self) -> tuple[Any, Any]:
-        return import_module(self.flavour.module), import_module(_CUDA)
+        return import_module(self.flavour.module), import_module(CUDA_MODULE)
 
     def _plan(self, path: Path, trt: Any) -> Plan:
         """The loaded engine of a file, shared by all streams that run it."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from streamfx.engines.base import Array, Engine, EngineInfo, TensorSpec
 from streamfx.engines.errors import EngineError
+from streamfx.engines.residence import Resident
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +55,21 @@ class UpgradingEngine:
             self._engine = better
             log.info("switched to %s %s on %s", *_words(better.info))
         self._engine.run(inputs, outputs)
+
+    @property
+    def resident(self) -> bool:
+        """Whether the engine that runs next keeps tensors on its device; see `Resident`."""
+        with self._lock:
+            engine = self._waiting or self._engine
+        return isinstance(engine, Resident) and engine.resident
+
+    def place(self, name: str) -> Any:
+        """Memory of the device of the engine that runs next."""
+        with self._lock:
+            engine = self._waiting or self._engine
+        if not isinstance(engine, Resident):
+            raise EngineError(f"{engine.info.backend} keeps nothing on a device")
+        return engine.place(name)
 
     def wait(self, seconds: float | None = None) -> bool:
         """Wait until the better engine is there or given up; False if time ran out."""

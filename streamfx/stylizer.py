@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,32 +15,20 @@ from streamfx import engines
 from streamfx.color import even, frame_from_rgb, frame_to_rgb
 from streamfx.engines.base import Precision
 from streamfx.engines.graph import read_spec
+from streamfx.engines.residence import room
 from streamfx.errors import InputError, StreamFXError
 from streamfx.expressions import format_expression, pack_named_by, parse_expression, resolve
+from streamfx.following import Follower
 from streamfx.frames import Frame
-from streamfx.motion import Motion, motion_between, reduce_luma
-from streamfx.scene import Sketch, is_cut, is_gap, sketch
+from streamfx.motion import Motion
 from streamfx.styles import DEFAULT, Pack, find_pack
 
 SMALLEST_SIDE = 16
 _ENGINES = 3
-# Frames after which the past has its full share. The first ones are restyled without a hidden
-# state, so they must not be held for long.
-_SETTLED = 4
 
 Floats = NDArray[np.float32]
 Size = tuple[int, int]
-Tensors = dict[str, engines.Array]
-
-
-@dataclass(frozen=True)
-class _Seen:
-    """What is kept of a frame to compare the next one with."""
-
-    size: Size
-    time: float
-    sketch: Sketch
-    luma: NDArray[np.uint8] | None  # reduced, for the motion, where the graph takes it
+Tensors = dict[str, Any]  # arrays, of the host or of the engine's device
 
 
 class Stylizer:
@@ -87,11 +75,10 @@ class Stylizer:
         self._graph = self.pack.generator
         self._spec = read_spec(self._graph)
         self._engines: OrderedDict[Size, engines.Engine] = OrderedDict()
-        self._last: _Seen | None = None
+        self._follower = Follower(self._spec.motion)
         # What the last frame left for the next one, and arrays that may be written over.
         self._past: Tensors | None = None
         self._spare: Tensors = {}
-        self._age = 0  # frames since it started afresh
         self._closed = False
 
     @property
@@ -149,9 +136,8 @@ class Stylizer:
 
     def reset(self) -> None:
         """Forget the last frame: the next one is restyled as the first of a stream."""
-        self._last = None
+        self._follower.reset()
         self._past = None
-        self._age = 0
 
     def prepare(self, height: int, width: int) -> engines.EngineInfo:
         """Compile the engine for a frame size, unless it is there, and say what it is.
@@ -177,18 +163,11 @@ class Stylizer:
             return replace(frame)
         size = (frame.height, frame.width)
         engine = self._engine(size)
-        luma = reduce_luma(frame.y) if self._spec.motion else None
-        seen = _Seen(size, frame.time, sketch(frame.y), luma)
-        if self._last is not None and _starts_afresh(self._last, seen):
-            self.reset()
-        motion = None
-        if luma is not None and self._last is not None and self._last.luma is not None:
-            motion = motion_between(self._last.luma, luma, size)
-            motion = replace(motion, trust=motion.trust * min(1.0, self._age / _SETTLED))
+        goes_on, motion = self._follower(frame.y, frame.time)
+        if not goes_on:
+            self._past = None
         restyled, past = self._run(engine, frame, self._past, motion, self._spare)
         self._spare, self._past = self._past or {}, past
-        self._last = seen
-        self._age += 1
         return restyled
 
     def picture(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -254,6 +233,7 @@ class Stylizer:
         """The restyled frame and what the next one is given; None stands for "no past".
 
         Arrays of `spare` that fit are written over: fresh ones cost a page fault for each page.
+        What goes on to the next frame stays on the engine's device, if it keeps tensors there.
         """
         y, u, v = (np.ascontiguousarray(p)[None, None] for p in (frame.y, frame.u, frame.v))
         inputs: Tensors = {"y": y, "u": u, "v": v}
@@ -266,20 +246,18 @@ class Stylizer:
         for name, spec in engine.inputs.items():
             if name not in inputs:
                 inputs[name] = np.zeros(spec.shape, spec.dtype)
-        outputs = {name: np.empty(spec.shape, spec.dtype) for name, spec in engine.outputs.items()}
-        for name, array in (spare or {}).items():
-            if array.shape == outputs[f"{name}_out"].shape:
-                outputs[f"{name}_out"] = array
+        spare = spare or {}
+        outputs: Tensors = {
+            f"{name}_out": room(engine, f"{name}_out", spare.get(name))
+            for name in self._spec.recurrent
+        }
+        for name, spec in engine.outputs.items():
+            if name not in outputs:
+                outputs[name] = np.empty(spec.shape, spec.dtype)
         engine.run(inputs, outputs)
         planes = (outputs[name][0, 0] for name in ("y_out", "u_out", "v_out"))
         restyled = replace(frame, **dict(zip("yuv", planes, strict=True)))
         return restyled, {name: outputs[f"{name}_out"] for name in self._spec.recurrent}
-
-
-def _starts_afresh(last: _Seen, seen: _Seen) -> bool:
-    return (
-        last.size != seen.size or is_gap(last.time, seen.time) or is_cut(last.sketch, seen.sketch)
-    )
 
 
 def _check_size(size: Size) -> None:

@@ -1,30 +1,29 @@
 """What finds, loads and runs a built engine, on a machine without a GPU.
 
-CUDA and TensorRT's runtime are doubles, in which ONNX Runtime computes: they know nothing of
-speed, and only what is written down of the real ones' manners.
+CUDA and TensorRT's runtime are the doubles of devices.py, in which ONNX Runtime computes.
 """
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 
 import graphs
+from devices import FP32, Cuda, TensorRT
 from streamfx import engines
 from streamfx.engines import tensorrt as tensorrt_module
-from streamfx.engines.base import EngineOptions, TensorSpec
+from streamfx.engines.base import EngineOptions
 from streamfx.engines.build import Job
 from streamfx.engines.cache import EngineCache, Key, graph_digest
 from streamfx.engines.contract import GraphSpec
 from streamfx.engines.errors import EngineError
+from streamfx.engines.graph import read_graph
+from streamfx.engines.nv12 import to_nv12
 from streamfx.engines.nvidia import Gpu
 from streamfx.engines.onnxruntime import ONNXRuntimeBackend
 from streamfx.engines.openvino import OpenVINOBackend
@@ -34,159 +33,8 @@ from streamfx.engines.verify import difference, verify_engine
 
 SIZE = (96, 128)
 GRAPH = graphs.generator().SerializeToString()
-FP32 = EngineOptions(precision="fp32", threads=1)
 FP16 = EngineOptions(precision="fp16")
 RTX_4090 = Gpu("NVIDIA Test 4090", (8, 9), cuda=(13, 1))
-
-
-class Cuda:
-    """CUDA's runtime over plain memory. It counts what is not freed."""
-
-    cudaMemcpyKind = SimpleNamespace(cudaMemcpyHostToDevice=1, cudaMemcpyDeviceToHost=2)
-    cudaStreamCaptureMode = SimpleNamespace(cudaStreamCaptureModeThreadLocal=1)
-
-    def __init__(self) -> None:
-        self.memory: dict[int, Any] = {}
-        self.streams: set[int] = set()
-        self.graphs: dict[int, Callable[[], bool]] = {}
-        self.made = 0
-        self.capturing: list[Callable[[], bool]] | None = None
-        self.can_capture = True
-        self.launches = 0
-        self.fails: set[str] = set()
-
-    def _status(self, name: str) -> int:
-        return 2 if name in self.fails else 0
-
-    def cudaMalloc(self, size: int) -> tuple[int, int]:
-        buffer = ctypes.create_string_buffer(size)
-        self.memory[ctypes.addressof(buffer)] = buffer
-        return self._status("cudaMalloc"), ctypes.addressof(buffer)
-
-    def cudaFree(self, address: int) -> tuple[int]:
-        del self.memory[address]
-        return (0,)
-
-    def cudaStreamCreate(self) -> tuple[int, int]:
-        self.made += 1
-        self.streams.add(self.made)
-        return 0, self.made
-
-    def cudaStreamDestroy(self, stream: int) -> tuple[int]:
-        self.streams.remove(stream)
-        return (0,)
-
-    def cudaMemcpyAsync(
-        self, target: int, source: int, size: int, kind: int, stream: int
-    ) -> tuple[int]:
-        device = target if kind == self.cudaMemcpyKind.cudaMemcpyHostToDevice else source
-        assert len(self.memory[device]) == size
-        assert stream in self.streams
-        ctypes.memmove(target, source, size)
-        return (self._status("cudaMemcpyAsync"),)
-
-    def cudaStreamSynchronize(self, stream: int) -> tuple[int]:
-        assert stream in self.streams
-        return (0,)
-
-    def cudaStreamBeginCapture(self, stream: int, mode: int) -> tuple[int]:
-        self.capturing = []
-        return (0,)
-
-    def cudaStreamEndCapture(self, stream: int) -> tuple[int, Any]:
-        assert self.capturing is not None
-        captured, self.capturing = self.capturing, None
-        return (0, captured) if self.can_capture else (900, None)
-
-    def cudaGraphInstantiate(self, graph: Any, flags: int) -> tuple[int, int]:
-        self.made += 1
-        (self.graphs[self.made],) = graph
-        return 0, self.made
-
-    def cudaGraphDestroy(self, graph: Any) -> tuple[int]:
-        return (0,)
-
-    def cudaGraphExecDestroy(self, graph: int) -> tuple[int]:
-        del self.graphs[graph]
-        return (0,)
-
-    def cudaGraphLaunch(self, graph: int, stream: int) -> tuple[int]:
-        self.launches += 1
-        assert self.graphs[graph]()
-        return (0,)
-
-
-class Context:
-    """An execution context that computes with ONNX Runtime on the addresses it was given."""
-
-    def __init__(self, cuda: Cuda, engine: engines.Engine) -> None:
-        self.cuda, self.engine = cuda, engine
-        self.addresses: dict[str, int] = {}
-
-    def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
-        return self.engine.inputs[name].shape == shape
-
-    def set_tensor_address(self, name: str, address: int) -> bool:
-        assert address in self.cuda.memory
-        self.addresses[name] = address
-        return True
-
-    def execute_async_v3(self, stream: int) -> bool:
-        assert stream in self.cuda.streams
-        if self.cuda.capturing is not None:
-            self.cuda.capturing.append(self._compute)
-            return True
-        return self._compute()
-
-    def _compute(self) -> bool:
-        def arrays(specs: Any) -> dict[str, engines.Array]:
-            return {name: self._array(name, spec) for name, spec in specs.items()}
-
-        self.engine.run(arrays(self.engine.inputs), arrays(self.engine.outputs))
-        return True
-
-    def _array(self, name: str, spec: TensorSpec) -> engines.Array:
-        buffer = self.cuda.memory[self.addresses[name]]
-        return np.frombuffer(buffer, spec.dtype).reshape(spec.shape)
-
-
-class TensorRT:
-    """TensorRT's runtime; the plan that it takes is `good`."""
-
-    class Logger:
-        ERROR = 1
-
-        def __init__(self, severity: int) -> None: ...
-
-    good = b"plan"
-
-    def __init__(self, cuda: Cuda, graph: bytes = GRAPH) -> None:
-        self.cuda = cuda
-        self.graph = graph
-        self.loaded = 0
-
-    def Runtime(self, logger: object) -> SimpleNamespace:
-        return SimpleNamespace(deserialize_cuda_engine=self._deserialize)
-
-    def nptype(self, dtype: Any) -> Any:
-        return dtype
-
-    def _deserialize(self, data: bytes) -> Any:
-        if data != self.good:
-            return None
-        self.loaded += 1
-
-        def real() -> engines.Engine:
-            return ONNXRuntimeBackend().load(self.graph, size=SIZE, options=FP32)
-
-        specs = {**real().inputs, **real().outputs}
-        names = list(specs)
-        return SimpleNamespace(
-            num_io_tensors=len(names),
-            get_tensor_name=lambda index: names[index],
-            get_tensor_dtype=lambda name: specs[name].dtype,
-            create_execution_context=lambda: Context(self.cuda, real()),
-        )
 
 
 @pytest.fixture
@@ -200,7 +48,7 @@ def backend(
 ) -> Iterator[TensorRTBackend]:
     """A back end on a machine with a card, with one engine in its cache."""
     made = TensorRTBackend(RTX, EngineCache(tmp_path))
-    modules = (TensorRT(cuda), cuda)
+    modules = (TensorRT(cuda, GRAPH), cuda)
     monkeypatch.setattr(TensorRTBackend, "_modules", lambda _self: modules)
     monkeypatch.setattr(TensorRTBackend, "installed", lambda _self: "1.7")
     monkeypatch.setattr(tensorrt_module, "find_gpu", lambda: RTX_4090)
@@ -235,7 +83,7 @@ def test_a_built_engine_runs_as_the_graph_says(backend: TensorRTBackend, cuda: C
     engine.close()
     engine.close()
     assert not cuda.memory
-    assert not cuda.streams
+    assert not cuda.own_streams
     assert not cuda.graphs
     with pytest.raises(EngineError, match="closed"):
         engine.run({}, {})
@@ -247,7 +95,8 @@ def test_streams_share_an_engine_and_nothing_else(backend: TensorRTBackend, cuda
     trt, _ = backend._modules()
     assert trt.loaded == 1
     assert first._context is not second._context
-    assert not set(first._buffers.values()) & set(second._buffers.values())
+    addresses = [{memory.address for memory in each._buffers.values()} for each in (first, second)]
+    assert addresses[0].isdisjoint(addresses[1])
     first.close()
     reference = ONNXRuntimeBackend().load(GRAPH, size=SIZE, options=FP32)
     assert difference(second, reference) == 0
@@ -275,7 +124,7 @@ def test_a_failing_device_is_an_engine_error(
     cuda.fails = {call}
     with pytest.raises(EngineError, match=f"{call} failed: 2"):
         backend.load(GRAPH, size=SIZE, options=FP16)
-    assert not cuda.streams
+    assert not cuda.own_streams
 
 
 @pytest.mark.parametrize(
@@ -332,6 +181,19 @@ def test_engines_are_verified(backend: TensorRTBackend) -> None:
     assert "differs from fp32 on the CPU by 0.00 grey levels" in words
     assert "it is of another pack" in words
     assert "it is not for NVIDIA Test 4090" in words
+
+
+def test_an_engine_for_frames_on_the_card_is_verified(
+    backend: TensorRTBackend, cuda: Cuda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turned = to_nv12(read_graph(GRAPH)[0]).SerializeToString()
+    modules = (TensorRT(cuda, turned), cuda)
+    monkeypatch.setattr(TensorRTBackend, "_modules", lambda _self: modules)
+    backend.cache.store(key(graph=graph_digest(turned)), TensorRT.good)
+    (entry,) = backend.cache.entries()
+    verdict = verify_engine(backend.cache, entry, GRAPH)
+    assert verdict.good
+    assert "by 0.00 grey levels" in verdict.words
 
 
 def test_auto_starts_on_the_cpu_and_goes_over_to_the_card(

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from streamfx.engines import builder, tensorrt, tensorrt_engine
+from streamfx.engines import builder, cuda, tensorrt, tensorrt_engine
 
 MODULES = (builder, tensorrt, tensorrt_engine)
 FOLDERS = [f for f in os.environ.get("STREAMFX_TENSORRT_BINDINGS", "").split(os.pathsep) if f]
@@ -77,21 +77,27 @@ def owner(value: ast.expr) -> str | None:
 
 
 def used_cuda_names() -> set[str]:
-    """Names of cuda.bindings.runtime, those given as words to `_call` and `_check` among them."""
-    tree = ast.parse(Path(tensorrt_engine.__file__ or "").read_text())
-    return set(cuda_names(tree))
+    """Names of cuda.bindings.runtime, those given as words to `call` and `dispose` among them."""
+    trees = [ast.parse(Path(each.__file__ or "").read_text()) for each in (cuda, tensorrt_engine)]
+    return {name for tree in trees for name in cuda_names(tree)}
 
 
 def cuda_names(tree: ast.AST) -> Iterator[str]:
     for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-            if node.value.id == "cuda":
+        if isinstance(node, ast.Attribute) and node.attr.startswith("cuda"):
+            if last_name(node.value) == "runtime":
                 yield node.attr
-        elif isinstance(node, ast.Call) and node.args:
-            function, first = node.func, node.args[0]
-            name = getattr(function, "attr", getattr(function, "id", ""))
-            if name in ("_call", "_check") and isinstance(first, ast.Constant):
-                yield f"cuda{first.value}"
+        # `dispose` may be an argument itself: it is called when something is forgotten.
+        elif isinstance(node, ast.Call) and {"call", "dispose"} & {
+            last_name(each) for each in (node.func, *node.args)
+        }:
+            for each in node.args:
+                if isinstance(each, ast.Constant) and isinstance(each.value, str):
+                    yield f"cuda{each.value}"
+
+
+def last_name(expression: ast.expr) -> str:
+    return str(getattr(expression, "attr", getattr(expression, "id", "")))
 
 
 def lacks(module: object, names: set[str]) -> set[str]:
@@ -116,7 +122,7 @@ def test_the_names_are_found() -> None:
         *RTX_ONLY,
     ):
         assert name in names, name
-    for name in ("cudaMalloc", "cudaGraphLaunch", "cudaStreamCaptureMode"):
+    for name in ("cudaMalloc", "cudaGraphLaunch", "cudaEventDestroy", "cudaStreamCaptureMode"):
         assert name in used_cuda_names(), name
 
 

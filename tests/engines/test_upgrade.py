@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -15,8 +14,9 @@ from numpy.typing import NDArray
 import graphs
 import packs
 import videos
+from better import Better
 from streamfx import engines
-from streamfx.engines.base import NeedsNoBuild, Progress, silent
+from streamfx.engines.base import NeedsNoBuild
 from streamfx.engines.contract import GraphSpec
 from streamfx.engines.onnxruntime import ONNXRuntimeBackend
 from streamfx.engines.openvino import OpenVINOBackend
@@ -32,34 +32,6 @@ from streamfx.stylizer import Stylizer
 SIZE = (48, 64)
 SPEC = GraphSpec(style_size=4, state_channels=2, margin=8, stride=16, motion=True)
 FP32 = engines.EngineOptions(precision="fp32", threads=1)
-
-
-class Better(ONNXRuntimeBackend):
-    """A back end with a real engine that must be built first; `go` lets the build end."""
-
-    def __init__(self, error: str = "") -> None:
-        super().__init__()
-        self.name = "better"
-        self.go = threading.Event()
-        self.builds = 0
-        self._error = error
-
-    def ready(self, *_: object, **__: object) -> bool:
-        return self.go.is_set() and not self._error
-
-    def build(
-        self,
-        graph: bytes,
-        *,
-        size: tuple[int, int],
-        batch: int,
-        options: engines.EngineOptions,
-        progress: Progress = silent,
-    ) -> None:
-        self.builds += 1
-        assert self.go.wait(60)
-        if self._error:
-            raise engines.EngineError(self._error)
 
 
 @pytest.fixture(autouse=True)

@@ -10,6 +10,7 @@ import pytest
 import packs
 from streamfx import machine
 from streamfx.cli import main
+from streamfx.device import decide
 from streamfx.doctor import Check, State, can_run, examine
 from streamfx.engines import Unavailable
 from streamfx.engines.onnxruntime import ONNXRuntimeBackend
@@ -58,6 +59,19 @@ def test_one_back_end_is_enough_and_none_is_not(
     assert not can_run(checks)
     assert by_name(checks)["back end onnxruntime"].state is State.BROKEN
     assert by_name(checks)["restyling"].state is State.BROKEN
+
+
+def test_each_stage_says_where_it_runs_and_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pack = str(packs.tiny_pack(tmp_path).path)
+    monkeypatch.setattr(decide, "find_gpu", lambda: Unavailable("no card", "plug one in"))
+    found = by_name(examine(pack))
+    for stage in ("decode", "encode"):
+        check = found[f"{stage} runs"]
+        assert check == Check(check.name, State.OK, "on the CPU by FFmpeg: no card")
+    assert found["stylize runs"].found.startswith("on the ")
+    assert "the first in order that works here" in found["stylize runs"].found
 
 
 def test_cameras_are_looked_for(tmp_path: Path) -> None:

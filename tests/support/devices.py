@@ -1,0 +1,409 @@
+"""A GPU in software: CUDA's runtime, TensorRT's, a decoder and an encoder over plain memory.
+
+They know nothing of speed, and only what is written down of the real ones' manners; those that
+catch mistakes are kept: work waits in its stream until somebody synchronizes, every access lies
+inside an allocation, and fresh memory holds rubbish.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections import deque
+from collections.abc import Callable
+from fractions import Fraction
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamfx import engines
+from streamfx.device.dlpack import CPU, Lent
+from streamfx.device.frames import Hold
+from streamfx.engines.base import EngineOptions, TensorSpec
+from streamfx.engines.cuda import LEGACY_STREAM
+from streamfx.engines.onnxruntime import ONNXRuntimeBackend
+
+DEVICE = (CPU, 0)  # what DLPack is told: the memory is the host's, whatever it plays
+FP32 = EngineOptions(precision="fp32", threads=1)
+RUBBISH = 0xCD
+
+Work = Callable[[], None]
+Plane = NDArray[np.uint8]
+
+
+def bytes_at(address: int, size: int) -> Plane:
+    """A view of memory that somebody else keeps."""
+    return np.ctypeslib.as_array((ctypes.c_uint8 * size).from_address(address))
+
+
+class Cuda:
+    """CUDA's runtime over plain memory. It counts what is not freed."""
+
+    cudaMemcpyKind = SimpleNamespace(
+        cudaMemcpyHostToDevice=1, cudaMemcpyDeviceToHost=2, cudaMemcpyDeviceToDevice=3
+    )
+    cudaStreamCaptureMode = SimpleNamespace(cudaStreamCaptureModeThreadLocal=1)
+
+    def __init__(self) -> None:
+        self.memory: dict[int, Plane] = {}
+        self.streams: dict[int, deque[Work]] = {LEGACY_STREAM: deque()}
+        self.events: dict[int, Any] = {}
+        self.graphs: dict[int, Work] = {}
+        self.made = 100
+        self.capturing: list[Work] | None = None
+        self.can_capture = True
+        self.launches = 0
+        self.moved = {1: 0, 2: 0, 3: 0}  # bytes by kind of copy
+        self.fails: set[str] = set()
+
+    @property
+    def own_streams(self) -> set[int]:
+        """The streams that have not been destroyed."""
+        return self.streams.keys() - {LEGACY_STREAM}
+
+    def enqueue(self, stream: int, work: Work) -> None:
+        """Let work be done when the stream comes to it."""
+        if self.capturing is not None:
+            self.capturing.append(work)
+        else:
+            self.streams[int(stream)].append(work)
+
+    def finish(self, stream: int) -> None:
+        """Do all work of a stream."""
+        queue = self.streams[int(stream)]
+        while queue:
+            queue.popleft()()
+
+    def _status(self, name: str) -> int:
+        return 2 if name in self.fails else 0
+
+    def _number(self) -> int:
+        self.made += 1
+        return self.made
+
+    def at(self, address: int, size: int) -> Plane:
+        """The bytes of an allocation, which must hold all of them."""
+        for start, memory in self.memory.items():
+            if start <= address and address + size <= start + memory.size:
+                return memory[address - start :][:size]
+        raise AssertionError(f"{size} bytes at {address:#x} lie outside every allocation")
+
+    def cudaMalloc(self, size: int) -> tuple[int, int | None]:
+        if status := self._status("cudaMalloc"):
+            return status, None
+        memory = np.full(size, RUBBISH, np.uint8)
+        self.memory[memory.ctypes.data] = memory
+        return 0, memory.ctypes.data
+
+    def cudaFree(self, address: int) -> tuple[int]:
+        del self.memory[address]
+        return (0,)
+
+    def cudaMemset(self, address: int, value: int, size: int) -> tuple[int]:
+        def work() -> None:
+            self.at(address, size)[:] = value
+
+        self.enqueue(LEGACY_STREAM, work)
+        return (0,)
+
+    def cudaStreamCreateWithFlags(self, flags: int) -> tuple[int, int]:
+        assert flags == 1  # one that does not wait for the legacy stream
+        number = self._number()
+        self.streams[number] = deque()
+        return 0, number
+
+    def cudaStreamDestroy(self, stream: int) -> tuple[int]:
+        self.finish(stream)
+        del self.streams[stream]
+        return (0,)
+
+    def cudaStreamSynchronize(self, stream: int) -> tuple[int]:
+        self.finish(stream)
+        return (0,)
+
+    def cudaEventCreateWithFlags(self, flags: int) -> tuple[int, int]:
+        number = self._number()
+        self.events[number] = SimpleNamespace(stream=None, reached=True)
+        return 0, number
+
+    def cudaEventDestroy(self, event: int) -> tuple[int]:
+        del self.events[event]
+        return (0,)
+
+    def cudaEventRecord(self, event: int, stream: int) -> tuple[int]:
+        point = self.events[event]
+        point.stream, point.reached = self.streams[int(stream)], False
+        self.enqueue(stream, lambda: setattr(point, "reached", True))
+        return (0,)
+
+    def cudaStreamWaitEvent(self, stream: int, event: int, flags: int) -> tuple[int]:
+        point = self.events[event]
+
+        def work() -> None:
+            while not point.reached:
+                point.stream.popleft()()
+
+        self.enqueue(stream, work)
+        return (0,)
+
+    def cudaMemcpyAsync(
+        self, target: int, source: int, size: int, kind: int, stream: int
+    ) -> tuple[int]:
+        return self._copy("cudaMemcpyAsync", target, size, source, size, size, 1, kind, stream)
+
+    def cudaMemcpy2DAsync(
+        self,
+        target: int,
+        target_pitch: int,
+        source: int,
+        source_pitch: int,
+        width: int,
+        rows: int,
+        kind: int,
+        stream: int,
+    ) -> tuple[int]:
+        assert width <= min(target_pitch, source_pitch)
+        return self._copy(
+            "cudaMemcpy2DAsync",
+            target,
+            target_pitch,
+            source,
+            source_pitch,
+            width,
+            rows,
+            kind,
+            stream,
+        )
+
+    def _copy(
+        self,
+        name: str,
+        target: int,
+        target_pitch: int,
+        source: int,
+        source_pitch: int,
+        width: int,
+        rows: int,
+        kind: int,
+        stream: int,
+    ) -> tuple[int]:
+        if status := self._status(name):
+            return (status,)
+        self.moved[kind] += width * rows
+        # Memory of the host that is not page-locked is read at once, and written before the
+        # call is back.
+        early = bytes_at(source, source_pitch * (rows - 1) + width).copy() if kind == 1 else None
+
+        def work() -> None:
+            for row in range(rows):
+                at = row * source_pitch
+                host = early is not None
+                line = early[at : at + width] if host else self.at(source + at, width)
+                to = target + row * target_pitch
+                (bytes_at(to, width) if kind == 2 else self.at(to, width))[:] = line
+
+        self.enqueue(stream, work)
+        if kind == 2:
+            self.finish(stream)
+        return (0,)
+
+    def cudaStreamBeginCapture(self, stream: int, mode: int) -> tuple[int]:
+        self.capturing = []
+        return (0,)
+
+    def cudaStreamEndCapture(self, stream: int) -> tuple[int, Any]:
+        assert self.capturing is not None
+        captured, self.capturing = self.capturing, None
+        return (0, captured) if self.can_capture else (900, None)
+
+    def cudaGraphInstantiate(self, graph: Any, flags: int) -> tuple[int, int]:
+        number = self._number()
+        (self.graphs[number],) = graph
+        return 0, number
+
+    def cudaGraphDestroy(self, graph: Any) -> tuple[int]:
+        return (0,)
+
+    def cudaGraphExecDestroy(self, graph: int) -> tuple[int]:
+        del self.graphs[graph]
+        return (0,)
+
+    def cudaGraphLaunch(self, graph: int, stream: int) -> tuple[int]:
+        self.launches += 1
+        self.enqueue(stream, self.graphs[graph])
+        return (0,)
+
+
+class Context:
+    """An execution context that computes with ONNX Runtime on the addresses it was given."""
+
+    def __init__(self, cuda: Cuda, engine: engines.Engine) -> None:
+        self.cuda, self.engine = cuda, engine
+        self.addresses: dict[str, int] = {}
+
+    def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
+        return self.engine.inputs[name].shape == shape
+
+    def set_tensor_address(self, name: str, address: int) -> bool:
+        self.addresses[name] = address
+        return True
+
+    def execute_async_v3(self, stream: int) -> bool:
+        assert stream in self.cuda.streams
+        addresses = dict(self.addresses)  # what a captured graph keeps
+
+        def work() -> None:
+            def arrays(specs: Any) -> dict[str, engines.Array]:
+                return {name: self._array(addresses[name], spec) for name, spec in specs.items()}
+
+            self.engine.run(arrays(self.engine.inputs), arrays(self.engine.outputs))
+
+        self.cuda.enqueue(stream, work)
+        return True
+
+    def _array(self, address: int, spec: TensorSpec) -> engines.Array:
+        size = int(np.prod(spec.shape)) * spec.dtype.itemsize
+        return self.cuda.at(address, size).view(spec.dtype).reshape(spec.shape)
+
+
+class TensorRT:
+    """TensorRT's runtime; the plan that it takes is `good`."""
+
+    class Logger:
+        ERROR = 1
+
+        def __init__(self, severity: int) -> None: ...
+
+    good = b"plan"
+
+    def __init__(
+        self, cuda: Cuda, graph: bytes, size: tuple[int, int] = (96, 128), batch: int = 1
+    ) -> None:
+        self.cuda = cuda
+        self.graph = graph
+        self.size = size
+        self.batch = batch
+        self.loaded = 0
+
+    def Runtime(self, logger: object) -> SimpleNamespace:
+        return SimpleNamespace(deserialize_cuda_engine=self._deserialize)
+
+    def nptype(self, dtype: Any) -> Any:
+        return dtype
+
+    def _deserialize(self, data: bytes) -> Any:
+        if data != self.good:
+            return None
+        self.loaded += 1
+
+        def real() -> engines.Engine:
+            return ONNXRuntimeBackend().load(
+                self.graph, size=self.size, batch=self.batch, options=FP32
+            )
+
+        specs = {**real().inputs, **real().outputs}
+        names = list(specs)
+        return SimpleNamespace(
+            num_io_tensors=len(names),
+            get_tensor_name=lambda index: names[index],
+            get_tensor_dtype=lambda name: specs[name].dtype,
+            create_execution_context=lambda: Context(self.cuda, real()),
+        )
+
+
+class Decoder:
+    """NVDEC as PyAV shows it: pictures in a few pitched surfaces, written when their turn comes.
+
+    Args:
+        surfaces: how many there are; one is written again when its picture has been let go.
+        gap: bytes between the end of a row and the next one.
+
+    Attributes:
+        free: surfaces that no picture holds.
+    """
+
+    def __init__(self, cuda: Cuda, size: tuple[int, int], surfaces: int = 3, gap: int = 37) -> None:
+        self._cuda = cuda
+        self._size = size
+        self._pitch = size[1] + size[1] % 2 + gap
+        self._rows = -(-size[0] // 16) * 16  # as macroblocks are, so chroma begins further down
+        self.free = [cuda.cudaMalloc(self._pitch * self._rows * 2)[1] for _ in range(surfaces)]
+
+    def decode(self, y: Plane, uv: Plane, pts: int) -> SimpleNamespace:
+        """A picture that will show `y` [H, W] and `uv` [H/2, W/2, 2]."""
+        assert self.free, "the decoder has no surface left: somebody holds too many pictures"
+        address = self.free.pop(0)
+        assert address is not None
+        height, width = self._size
+        chroma = address + self._pitch * self._rows
+
+        def work() -> None:
+            for start, plane in ((address, y), (chroma, uv)):
+                for row, line in enumerate(plane.reshape(plane.shape[0], -1)):
+                    self._cuda.at(start + row * self._pitch, line.size)[:] = line
+
+        self._cuda.enqueue(LEGACY_STREAM, work)
+        holders: set[int] = {1, 2}
+
+        def hold(plane: int) -> Callable[[], None]:
+            def let_go() -> None:
+                holders.discard(plane)
+                if not holders:
+                    self._cuda.finish(LEGACY_STREAM)
+                    self._cuda.at(address, self._pitch * self._rows * 2)[:] = RUBBISH
+                    self.free.append(address)
+
+            return Hold(let_go).release
+
+        shapes = ((height, width), (height // 2, width // 2, 2))
+        strides = ((self._pitch, 1), (self._pitch, 2, 1))
+        planes = [
+            Lent(start, shape, stride, DEVICE, lambda number=number: hold(number))
+            for number, start, shape, stride in zip(
+                (1, 2), (address, chroma), shapes, strides, strict=True
+            )
+        ]
+        return SimpleNamespace(
+            format=SimpleNamespace(name="cuda"),
+            sw_format=SimpleNamespace(name="nv12"),
+            planes=planes,
+            pts=pts,
+            time_base=Fraction(1, 30),
+            duration=1,
+            interlaced_frame=False,
+            rotation=0,
+            colorspace=1,
+            color_range=1,
+            color_primaries=1,
+            color_trc=1,
+        )
+
+
+class Encoder:
+    """NVENC as PyAV drives it: it holds pictures and reads each when `holds` more have come.
+
+    It is told one address and one pitch, as NVENC is. A packet is (pts, luma, chroma).
+    """
+
+    def __init__(self, holds: int = 3) -> None:
+        self.held: deque[Any] = deque()
+        self._holds = holds
+        self.addresses: set[int] = set()
+        self.width = self.height = 0
+
+    def encode(self, picture: Any) -> list[tuple[int, Plane, Plane]]:
+        if picture is not None:
+            assert (picture.width, picture.height) == (self.width, self.height)
+            self.held.append(picture)
+        packets = []
+        while self.held and (picture is None or len(self.held) > self._holds):
+            packets.append(self._read(self.held.popleft()))
+        return packets
+
+    def _read(self, picture: Any) -> tuple[int, Plane, Plane]:
+        luma = picture.planes[0]
+        pitch, height, width = luma.line_size, picture.height, picture.width
+        self.addresses.add(luma.buffer_ptr)
+        rows = bytes_at(luma.buffer_ptr, pitch * height * 3 // 2).reshape(-1, pitch)[:, :width]
+        return picture.pts, rows[:height].copy(), rows[height:].reshape(-1, width // 2, 2).copy()
