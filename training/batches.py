@@ -26,7 +26,7 @@ from streamfx.training.motion import (
     draw_trajectories,
     render,
 )
-from streamfx.training.recipes import SHIFT, DataConfig, Recipe
+from streamfx.training.recipes import SHIFT, DataConfig, Detail, Recipe
 
 ENCODER_SIDE = 256
 FLAT_SIDE = 128
@@ -37,20 +37,22 @@ DETAIL_RADIUS = 2.0
 
 @dataclass(frozen=True)
 class Batch:
-    """One batch; B clips of T frames of s pixels, the last `frames` of which carry losses.
+    """One batch; B clips of T frames of s pixels.
 
     Attributes:
         inputs: [B,T,6,s/2,s/2], planes with noise, exposure and compression trouble.
-        targets: [B,frames,6,s/2,s/2].
+        targets: [B,T,6,s/2,s/2].
         styles: [B,2], numbers of the style and of the one blended in.
         mix: [B,1], share of the second style, 0 for most clips.
         pictures: [B,3,256,256], the first style's picture, for the style encoder.
         patches: [B,3,s,s], parts of the style's picture.
-        flat: [2,6,64,64], planes of one colour with a little noise.
+        flat: [F,6,64,64], planes of one colour with a little noise, one for every two pictures.
         shifts: [B/2,2], of single frames: clip B/2 + i shows what clip i shows from
             (rows, columns) further on; None for moving clips.
         motion, coverage: what moved where; None for single frames.
-        preroll: frames before those with losses.
+        content: [B,3,s,s], the middle one of the frames with losses, without trouble; None where
+            the library knows of no faces.
+        faces: [B,1,s,s], how much of each of its pixels is face, 0..1; None with it.
     """
 
     inputs: Tensor
@@ -63,12 +65,17 @@ class Batch:
     shifts: NDArray[np.int64] | None
     motion: Trajectories | None
     coverage: Coverage | None
-    preroll: int
+    content: Tensor | None = None
+    faces: Tensor | None = None
 
 
 @dataclass(frozen=True)
 class _Stills:
-    """What the clips of a batch are rendered from; see `Batch`."""
+    """What the clips of a batch are rendered from; see `Batch`.
+
+    Attributes:
+        contents: [N,layers,3,S,S], or 4 channels, the last of which says where faces are.
+    """
 
     contents: Tensor
     targets: Tensor
@@ -87,15 +94,15 @@ def make_batch(library: Library, recipe: Recipe, iteration: int) -> Batch:
     random = np.random.default_rng((recipe.seed, iteration))
     if iteration < recipe.optimizer.warm_up or iteration % 2:
         return _single_frames(random, library, data)
-    preroll = int(random.integers(0, data.preroll + 1))
-    frames = preroll + data.frames
     stills = _draw_stills(random, library, data, data.batch, LAYERS, CUT_SIDE)
-    motion = draw_trajectories(random, data.batch, frames, data.window, data.still_share)
+    motion = draw_trajectories(random, data.batch, data.frames, data.window, data.still_share)
     coverage = cover(motion, data.window)
     contents = render(stills.contents, motion, coverage)
-    targets = render(stills.targets, motion.since(preroll), coverage.since(preroll))
-    batch = _batch(random, stills, _trouble(random, contents, data.noise), targets, data)
-    return replace(batch, motion=motion, coverage=coverage, preroll=preroll)
+    targets = render(stills.targets, motion, coverage)
+    pictures, content, faces = _apart(contents, data.frames // 2)
+    inputs = _trouble(random, pictures, data.noise)
+    batch = _batch(random, stills, inputs, targets, data, data.batch // 2)
+    return replace(batch, motion=motion, coverage=coverage, content=content, faces=faces)
 
 
 def _single_frames(random: np.random.Generator, library: Library, data: DataConfig) -> Batch:
@@ -112,18 +119,34 @@ def _single_frames(random: np.random.Generator, library: Library, data: DataConf
         ]
         return torch.cat([clips[..., : data.window, : data.window], torch.stack(moved)])
 
-    contents = windows(_trouble(random, stills.contents, data.noise))
+    pictures, *_ = _apart(stills.contents, 0)
+    contents = windows(_trouble(random, pictures, data.noise))
+    _, content, faces = _apart(windows(stills.contents), 0)
     twice = replace(
         stills,
         **{name: torch.cat([value, value]) for name, value in vars(stills).items()},
     )
-    batch = _batch(random, twice, contents, windows(stills.targets), data)
-    return replace(batch, shifts=shifts)
+    targets = windows(stills.targets)
+    batch = _batch(random, twice, contents, targets, data, max(1, pairs // 2))
+    return replace(batch, shifts=shifts, content=content, faces=faces)
+
+
+def _apart(clips: Tensor, frame: int) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """Pictures [B,T,3 or 4,s,s] apart from where faces are, and both in one frame.
+
+    Returns:
+        pictures [B,T,3,s,s]; of the frame, the picture [B,3,s,s] and the faces [B,1,s,s], or None
+        where faces are not known.
+    """
+    pictures = clips[:, :, :3]
+    if clips.shape[2] == 3:
+        return pictures, None, None
+    return pictures, pictures[:, frame], clips[:, frame, 3:]
 
 
 def _batch(
     random: np.random.Generator, stills: _Stills, inputs: Tensor, targets: Tensor,
-    data: DataConfig,
+    data: DataConfig, flats: int,
 ) -> Batch:  # fmt: skip
     return Batch(
         inputs=_planes(inputs),
@@ -132,11 +155,10 @@ def _batch(
         mix=stills.mix,
         pictures=stills.pictures,
         patches=stills.patches,
-        flat=_flat(random, data.noise),
+        flat=_flat(random, flats, data.noise),
         shifts=None,
         motion=None,
         coverage=None,
-        preroll=0,
     )
 
 
@@ -162,11 +184,15 @@ def _draw_stills(
         ]
         windows = _cut(content, places, side)
         stills.append(windows)
+        if library.faces is not None:
+            faces = _cut(library.faces[a.indices[rows]], places, side)
+            stills[-1] = np.concatenate([windows, faces], axis=-1)
         target = _cut(a.targets[rows], places, side).astype(np.float32)
         if share:
             target += share * (_cut(b.targets[rows], places, side) - target)
-        detail = a.detail + share * (b.detail - a.detail)
-        target = _sharpened(target, data.sharpen) + detail * _fine_detail(windows)
+        target = _sharpened(target, data.sharpen)
+        for style, part in ((a, 1 - share), (b, share)):
+            target += part * _drawn(windows, style.detail)
         target = np.clip(target, 0, 255)
         painted.append(target)
         styles.append([first, second])
@@ -205,11 +231,13 @@ def _sharpened(pictures: NDArray[np.float32], amount: float) -> NDArray[np.float
     return sharp
 
 
-def _fine_detail(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Pictures [N,S,S,3] -> what the generator's `FineDetail` sees of them [N,S,S,1]."""
+def _drawn(pictures: NDArray[np.uint8], detail: Detail) -> NDArray[np.float32]:
+    """Pictures [N,S,S,3] -> what `detail` adds of what the generator's `FineDetail` sees of them,
+    [N,S,S,1]."""
     lumas = [luma(picture.astype(np.float32)) for picture in pictures]
-    fine = [grey - cv2.GaussianBlur(grey, (5, 5), DETAIL_RADIUS) for grey in lumas]
-    return np.stack(fine)[..., None]
+    fine = np.stack([grey - cv2.GaussianBlur(grey, (5, 5), DETAIL_RADIUS) for grey in lumas])
+    drawn = detail.dark * np.minimum(fine, 0) + detail.light * np.maximum(fine, 0)
+    return np.asarray(drawn[..., None], np.float32)
 
 
 def _style_crop(random: np.random.Generator, painting: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -266,9 +294,9 @@ def _compressed(frame: Tensor, quality: int) -> Tensor:
     return torch.from_numpy(np.asarray(decoded, np.uint8)).movedim(-1, 0).float() / 255
 
 
-def _flat(random: np.random.Generator, noise: float) -> Tensor:
-    colors = random.uniform(0, 1, (2, 3, 1, 1)).astype(np.float32)
-    grain = random.standard_normal((2, 3, FLAT_SIDE, FLAT_SIDE), np.float32)
+def _flat(random: np.random.Generator, count: int, noise: float) -> Tensor:
+    colors = random.uniform(0, 1, (count, 3, 1, 1)).astype(np.float32)
+    grain = random.standard_normal((count, 3, FLAT_SIDE, FLAT_SIDE), np.float32)
     grain *= random.uniform(0, noise) / 255
     return rgb_to_planes(torch.from_numpy(colors + grain).clamp(0, 1))
 
@@ -286,8 +314,8 @@ def _tensor(pictures: NDArray[np.uint8]) -> Tensor:
 def _cut(
     pictures: NDArray[np.uint8], places: list[tuple[int, int, bool]], side: int
 ) -> NDArray[np.uint8]:
-    """Cut windows of `side` pixels: pictures [N,S,S,3] and (top, left, mirrored) each."""
-    out = np.empty((len(pictures), side, side, 3), np.uint8)
+    """Cut windows of `side` pixels: pictures [N,S,S,C] and (top, left, mirrored) each."""
+    out = np.empty((len(pictures), side, side, pictures.shape[3]), np.uint8)
     for index, (top, left, mirrored) in enumerate(places):
         window = pictures[index][top : top + side, left : left + side]
         out[index] = window[:, ::-1] if mirrored else window

@@ -22,7 +22,7 @@ _INVERSE = torch.linalg.inv(_FORWARD)
 
 def rgb_to_planes(rgb: Tensor) -> Tensor:
     """RGB [N,3,H,W] in 0..1 -> planes [N,6,H/2,W/2] in 0..1, chroma averaged over 2x2."""
-    ycc = _mix(rgb, _FORWARD) + _OFFSET[:, None, None]
+    ycc = _mix(rgb, _FORWARD) + _OFFSET.to(rgb.device)[:, None, None]
     return torch.cat([F.pixel_unshuffle(ycc[:, :1], 2), F.avg_pool2d(ycc[:, 1:], 2)], dim=1)
 
 
@@ -30,13 +30,13 @@ def planes_to_rgb(planes: Tensor) -> Tensor:
     """Planes [N,6,h,w] -> RGB [N,3,2h,2w], unclamped, chroma interpolated."""
     luma = F.pixel_shuffle(planes[:, :4], 2)
     chroma = F.interpolate(planes[:, 4:], scale_factor=2.0, mode="bilinear", align_corners=False)
-    ycc = torch.cat([luma, chroma], dim=1) - _OFFSET[:, None, None]
+    ycc = torch.cat([luma, chroma], dim=1) - _OFFSET.to(planes.device)[:, None, None]
     return _mix(ycc, _INVERSE)
 
 
 def grey_like(rgb: Tensor, model: Tensor) -> Tensor:
     """RGB [N,3,H,W] without colour, with the mean and deviation of the model's luma [N,3,...]."""
-    weights = _TO_YCC[0][:, None, None]
+    weights = _TO_YCC[0].to(rgb.device)[:, None, None]
     grey, wanted = (rgb * weights).sum(1, True), (model * weights).sum(1, True)
     over = (1, 2, 3)
     scale = wanted.std(over, keepdim=True) / grey.std(over, keepdim=True).clamp(min=1e-3)

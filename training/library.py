@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -17,10 +17,13 @@ from numpy.typing import NDArray
 
 from streamfx.errors import InputError
 from streamfx.training.contents import read_contents
-from streamfx.training.recipes import Recipe
+from streamfx.training.facemaps import face_maps, keep_faces
+from streamfx.training.recipes import Detail, Recipe
 from streamfx.training.teacher import (
+    apply_levels,
     apply_palette,
     cache_key,
+    level_curve,
     palette_map,
     read_picture,
     targets_for_style,
@@ -39,23 +42,30 @@ class Style:
         paintings: uint8 [H,W,3] each, the shorter side `PAINTING_SIDE` or more; one at least.
         targets: uint8 [P,S,S,3]; `targets[i]` belongs to `contents[indices[i]]`.
         indices: [P].
-        detail: how much of the contents' fine detail its targets get.
+        detail: what its targets get of the contents' fine detail.
     """
 
     name: str
     paintings: tuple[Pictures, ...]
     targets: Pictures
     indices: NDArray[np.int64]
-    detail: float = 0.0
+    detail: Detail = field(default_factory=Detail)
 
 
 @dataclass(frozen=True)
 class Library:
-    """Everything that batches are drawn from; the first styles are the catalogue."""
+    """Everything that batches are drawn from; the first styles are the catalogue.
+
+    Attributes:
+        contents: uint8 [P,S,S,3].
+        faces: uint8 [P,S,S,1], how much of each of their pixels is face; None where no term of
+            the objective asks.
+    """
 
     contents: Pictures
     styles: tuple[Style, ...]
     catalogue: int
+    faces: Pictures | None = None
 
 
 @dataclass(frozen=True)
@@ -135,19 +145,27 @@ def build_library(
         progress: called with a style's name, targets done and targets in all.
 
     Raises:
-        InputError: a picture is unreadable.
+        InputError: a picture is unreadable, or no content shows a face where the recipe asks for
+            faces.
+        StreamFXError: what finds faces is not installed.
     """
+    faces = face_maps(sources.contents) if recipe.sees_faces else None
     styles = []
     for source in sources.styles:
         if not source.targets.exists():
             source.targets.parent.mkdir(parents=True, exist_ok=True)
             _make_targets(source, sources.contents[source.indices], recipe, progress)
         targets = np.load(source.targets, mmap_mode="r")
+        if faces is not None and recipe.data.own_faces:
+            shown = source.indices
+            targets = keep_faces(
+                targets, sources.contents[shown], faces[shown], recipe.data.own_faces
+            )
         entry = recipe.styles.get(source.name)
         own = entry.detail if entry is not None else None
         detail = recipe.data.detail if own is None else own
         styles.append(Style(source.name, source.paintings, targets, source.indices, detail))
-    return Library(sources.contents, tuple(styles), sources.catalogue)
+    return Library(sources.contents, tuple(styles), sources.catalogue, faces)
 
 
 def _make_targets(
@@ -172,6 +190,9 @@ def _make_targets(
     pictures = [read_picture(path) for path in source.paths]
     gain, offset = palette_map(raw, pictures, recipe.teacher.palette)
     finished = np.stack([apply_palette(target, gain, offset) for target in raw])
+    curve = level_curve(finished, contents)
+    for target, content in zip(finished, contents, strict=True):
+        target[:] = apply_levels(target, content, curve, recipe.teacher.levels)
     temporary = file.with_suffix(".tmp.npy")
     np.save(temporary, finished)
     temporary.replace(file)

@@ -1,6 +1,7 @@
 """The terms of the objective, one function each; their weights stand in the recipe.
 
-Pictures are planes [N,6,h,w] or RGB [N,3,H,W] in 0..1; every function returns a scalar.
+Pictures are planes [N,6,h,w] or RGB [N,3,H,W] in 0..1; every function returns a scalar: a mean
+over pictures of what each of them costs, so that the mean over parts of a batch is the whole's.
 """
 
 from __future__ import annotations
@@ -48,10 +49,61 @@ def teacher_gradient(output: Tensor, target: Tensor) -> Tensor:
 def content(features: list[Tensor], wanted: list[Tensor]) -> Tensor:
     """Mean squared difference of features, each scale by the power of what is wanted."""
     terms = [
-        (a.float() - b.float()).square().mean() / (b.float().square().mean() + 1e-4)
+        (a.float() - b.float()).square().mean((1, 2, 3))
+        / (b.float().square().mean((1, 2, 3)) + 1e-4)
         for a, b in zip(features, wanted, strict=True)
     ]
     return torch.stack(terms).mean()
+
+
+def face_content(features: list[Tensor], wanted: list[Tensor], weights: Tensor) -> Tensor:
+    """`content` where there is a face; a picture without one costs nothing.
+
+    Args:
+        features, wanted: [N,C,h,w] each, of the output and of the untouched picture.
+        weights: [N,1,H,W], 0 off the faces.
+    """
+    terms = []
+    for a, b in zip(features, wanted, strict=True):
+        area = F.interpolate(weights, size=a.shape[-2:], mode="area")
+        power = (area * b.float().square()).sum((1, 2, 3))
+        error = (area * (a.float() - b.float()).square()).sum((1, 2, 3))
+        terms.append(error / (power + 1e-4 * a.shape[1] * area.sum((1, 2, 3)) + 1e-6))
+    return torch.stack(terms).mean()
+
+
+def face_edges(output: Tensor, wanted: Tensor, weights: Tensor, scales: int = 3) -> Tensor:
+    """How much the edges and shades of faces disagree, whatever their contrast.
+
+    One minus the correlation of the luma's gradients, at full size and at halves of it: a face is
+    known by where it is darker and where it is lighter, and not by how much. A picture without
+    a face costs nothing.
+
+    Args:
+        output, wanted: [N,1,H,W].
+        weights: [N,1,H,W], 0 off the faces.
+    """
+    terms = []
+    for scale in range(scales):
+        if scale:
+            output, wanted, weights = (F.avg_pool2d(x, 2) for x in (output, wanted, weights))
+        area = weights[..., 1:, 1:]
+        found, goal = _gradients(output), _gradients(wanted)
+        together = (area * found * goal).sum((1, 2, 3))
+        power = (area * found.square()).sum((1, 2, 3))
+        wanted_power = (area * goal.square()).sum((1, 2, 3))
+        # A thousandth, so that a face that is paled away does not agree.
+        both = (power * wanted_power + 1e-24).sqrt() + 1e-3 * wanted_power
+        # Where there is no face, or one with less contrast than noise has, nothing can disagree.
+        known = wanted_power / (wanted_power + 1e-5 * area.sum((1, 2, 3)) + 1e-6)
+        terms.append(known * (1 - together / both))
+    return torch.stack(terms).mean()
+
+
+def _gradients(luma: Tensor) -> Tensor:
+    """Differences to the right and lower neighbours: [N,1,H,W] -> [N,2,H-1,W-1]."""
+    here = luma[..., :-1, :-1]
+    return torch.cat([luma[..., :-1, 1:] - here, luma[..., 1:, :-1] - here], dim=1)
 
 
 def style(found: Statistics, wanted: Statistics) -> Tensor:
@@ -88,7 +140,8 @@ def warping(later: Tensor, earlier_moved: Tensor, visible: Tensor) -> Tensor:
         visible: [N,1,H,W], 1.0 where the comparison holds.
     """
     difference = (later - earlier_moved).abs() * visible
-    return difference.sum() / (visible.sum() * later.shape[1] + 1.0)
+    seen = visible.sum((1, 2, 3)) * later.shape[1] + 1.0
+    return (difference.sum((1, 2, 3)) / seen).mean()
 
 
 def equivariance(here: Tensor, there: Tensor, rows: int, columns: int, border: int) -> Tensor:

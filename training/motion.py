@@ -34,10 +34,6 @@ class Trajectories:
     radii: Tensor
     wobble: Tensor
 
-    def since(self, frame: int) -> Trajectories:
-        """The same motion without the frames before `frame`."""
-        return Trajectories(self.matrices[:, :, frame:], self.radii, self.wobble)
-
 
 @dataclass(frozen=True)
 class Coverage:
@@ -52,10 +48,6 @@ class Coverage:
     weights: Tensor
     owner: Tensor
     sure: Tensor
-
-    def since(self, frame: int) -> Coverage:
-        """The same coverage without the frames before `frame`."""
-        return Coverage(self.weights[:, :, frame:], self.owner[:, frame:], self.sure[:, frame:])
 
 
 def draw_trajectories(
@@ -101,16 +93,16 @@ def draw_trajectories(
     )
 
 
-def _grid(side: int) -> Tensor:
+def _grid(side: int, device: torch.device) -> Tensor:
     """Positions [s,s,2] of a frame's pixels, (x, y), the origin in the middle."""
-    axis = torch.arange(side, dtype=torch.float32) - (side - 1) / 2
+    axis = torch.arange(side, dtype=torch.float32, device=device) - (side - 1) / 2
     y, x = torch.meshgrid(axis, axis, indexing="ij")
     return torch.stack([x, y], dim=-1)
 
 
 def _positions(motion: Trajectories, side: int) -> Tensor:
     """[B,L,T,s,s,2]: where in its layer's still every pixel of every frame lies."""
-    return _affine(motion.matrices, _grid(side))
+    return _affine(motion.matrices, _grid(side, motion.matrices.device))
 
 
 def _affine(matrices: Tensor, points: Tensor) -> Tensor:
@@ -167,7 +159,7 @@ def flow_between(
         visible [B,1,s,s], 1.0 where that thing is seen in both and nothing is blended.
     """
     side = coverage.owner.shape[2]
-    grid = _grid(side)
+    grid = _grid(side, motion.matrices.device)
     here = _affine(motion.matrices[:, :, later], grid)
     linear = torch.linalg.inv(motion.matrices[:, :, earlier, :, :2])
     offset = -linear @ motion.matrices[:, :, earlier, :, 2:]
@@ -190,5 +182,5 @@ def flow_between(
 def warp(picture: Tensor, flow: Tensor) -> Tensor:
     """Sample a picture [N,C,s,s] at each pixel's place plus flow [N,2,s,s] (pixels)."""
     side = picture.shape[-1]
-    grid = (_grid(side) + flow.permute(0, 2, 3, 1)) * (2.0 / side)
+    grid = (_grid(side, flow.device) + flow.permute(0, 2, 3, 1)) * (2.0 / side)
     return F.grid_sample(picture, grid, padding_mode="border", align_corners=False)

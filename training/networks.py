@@ -2,8 +2,8 @@
 
 The generator reads and writes 4:2:0 planes as six channels at half resolution: luma unshuffled
 by two (4 channels) beside the chroma planes (2 channels). It is a small U-net without
-normalisation, whose layers are modulated by a style code (FiLM, Perez et al. 2018), with a
-recurrent state at 1/8 resolution. Full resolution is left once and entered once.
+normalisation, whose layers are modulated by a style code (FiLM, Perez et al. 2018). Full resolution
+is left once and entered once.
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ class GeneratorConfig:
         quarter, eighth, sixteenth: channels at 1/4, 1/8 and 1/16 resolution.
         blocks: residual convolutions at 1/16.
         style_size: S, the length of a style code.
-        state_channels: C, the channels of the hidden state at 1/8.
     """
 
     quarter: int
@@ -38,13 +37,10 @@ class GeneratorConfig:
     sixteenth: int
     blocks: int
     style_size: int = 64
-    state_channels: int = 16
 
     @property
     def graph(self) -> GraphSpec:
-        return GraphSpec(
-            self.style_size, self.state_channels, margin=MARGIN, stride=STRIDE, motion=True
-        )
+        return GraphSpec(self.style_size, margin=MARGIN, stride=STRIDE, motion=True)
 
 
 WIDTHS = {
@@ -138,12 +134,10 @@ class Generator(nn.Module):
         self.film = Film(config.style_size, [c16] * config.blocks + [c8, c4])
         self.enter4 = conv(PLANE_CHANNELS, c4, stride=2)
         self.enter8 = conv(c4, c8, stride=2)
-        self.read_state = conv(config.state_channels, c8, 1)
         self.enter16 = conv(c8, c16, stride=2)
         self.trunk = nn.ModuleList(conv(c16, c16) for _ in range(config.blocks))
         self.narrow8 = conv(c16, c8, 1)
         self.leave8 = conv(c8, c8)
-        self.write_state = conv(c8, config.state_channels, 1)
         self.narrow4 = conv(c8, c4, 1)
         self.leave4 = conv(c4, c4)
         # Six planes to add, then four gains: on the input's luma and chroma, and on the dark and
@@ -157,30 +151,26 @@ class Generator(nn.Module):
                 nn.init.zeros_(module.bias)  # type: ignore[arg-type]
         nn.init.normal_(self.exit.weight, std=0.01)
 
-    def forward(
-        self, planes: Tensor, style: Tensor, strength: Tensor, state: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def forward(self, planes: Tensor, style: Tensor, strength: Tensor) -> Tensor:
         """Restyle one frame.
 
         Args:
             planes: float [N,6,h,w], 0..1.
             style: float [N,S].
             strength: float [N,1], 0..1.
-            state: float [N,C,h/4,w/4]; zeros mean "no past".
 
         Returns:
-            The restyled planes, unclamped, and the next state, in -1..1.
+            The restyled planes, unclamped.
         """
         *trunk_film, film8, film4 = self.film(style[:, :, None, None])
         # About unit deviation: what is in the picture must not drown in what the style says.
         x4 = act(self.enter4(planes * 4.0 - 2.0))
-        x8 = act(self.enter8(self.blur4(x4)) + self.read_state(state))
+        x8 = act(self.enter8(self.blur4(x4)))
         x = act(self.enter16(self.blur8(x8)))
         for layer, (scale, shift) in zip(self.trunk, trunk_film, strict=True):
             x = x + act(layer(x) * scale + shift)
         x8 = x8 + F.interpolate(self.narrow8(x), scale_factor=2.0, mode="nearest")
         x8 = act(self.leave8(x8) * film8[0] + film8[1])
-        next_state = torch.tanh(self.write_state(x8))
         x4 = x4 + F.interpolate(self.narrow4(x8), scale_factor=2.0, mode="nearest")
         x4 = act(self.leave4(x4) * film4[0] + film4[1])
         out = self.exit(F.interpolate(x4, scale_factor=2.0, mode="nearest")).float()
@@ -192,12 +182,7 @@ class Generator(nn.Module):
         drawn = gain_dark * detail.clamp(max=0.0) + gain_light * detail.clamp(min=0.0)
         luma = luma + amount * (gain_y * (luma - 0.5) + drawn + add_y)
         chroma = chroma + amount * (gain_c * (chroma - 0.5) + add_c)
-        return torch.cat([luma, chroma], dim=1), next_state
-
-    def empty_state(self, planes: Tensor) -> Tensor:
-        """The state that means "no past" for planes [N,6,h,w]."""
-        n, _, h, w = planes.shape
-        return planes.new_zeros(n, self.config.state_channels, h // 4, w // 4)
+        return torch.cat([luma, chroma], dim=1)
 
 
 class PlanesGraph(nn.Module):
@@ -219,7 +204,6 @@ class PlanesGraph(nn.Module):
         v: Tensor,
         style: Tensor,
         strength: Tensor,
-        state: Tensor,
         past_y: Tensor,
         past_c: Tensor,
         motion: Tensor,
@@ -232,7 +216,7 @@ class PlanesGraph(nn.Module):
         below = edge + (step - h % step) % step
         right = edge + (step - w % step) % step
         padded = F.pad(planes, (edge, right, edge, below), mode="replicate")
-        out, next_state = self.generator(padded, style, strength, state)
+        out = self.generator(padded, style, strength)
         out = torch.clamp(out[:, :, edge : edge + h, edge : edge + w] * 255.0, 0.0, 255.0)
         luma, chroma = out[:, :4], out[:, 4:]
         luma = luma + trust * (_moved_luma(past_y, motion) - luma)
@@ -240,7 +224,7 @@ class PlanesGraph(nn.Module):
         # Rounded at the very end: rounded within the loop, a small error would stay for good.
         luma = F.pixel_shuffle(luma, 2)
         u_out, v_out = (torch.round(chroma[:, i : i + 1]).to(torch.uint8) for i in range(2))
-        return torch.round(luma).to(torch.uint8), u_out, v_out, next_state, luma, chroma
+        return torch.round(luma).to(torch.uint8), u_out, v_out, luma, chroma
 
 
 def sample(picture: Tensor, places: Tensor) -> Tensor:
@@ -311,7 +295,7 @@ class Networks:
 
 def multiply_accumulates(config: GeneratorConfig, height: int, width: int) -> int:
     """MACs of the generator's filters for one frame, margin and padding included."""
-    rows, columns = config.graph.state_size(height, width)
+    rows, columns = config.graph.padded_size(height, width)
     total = 0
 
     def count(module: nn.Module, _: object, output: Tensor) -> None:
@@ -325,7 +309,7 @@ def multiply_accumulates(config: GeneratorConfig, height: int, width: int) -> in
         for module in generator.modules():
             if isinstance(module, (nn.Conv2d, Blur, FineDetail)):
                 module.register_forward_hook(count)
-        planes = torch.empty(1, PLANE_CHANNELS, rows * 4, columns * 4)
+        planes = torch.empty(1, PLANE_CHANNELS, rows // 2, columns // 2)
         style, strength = torch.empty(1, config.style_size), torch.empty(1, 1)
-        generator(planes, style, strength, generator.empty_state(planes))
+        generator(planes, style, strength)
     return total

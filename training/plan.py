@@ -10,8 +10,10 @@ from statistics import fmean
 import numpy as np
 import torch
 
+from streamfx.training.facemaps import face_maps
 from streamfx.training.library import Library, Source, Sources, Style, read_sources
 from streamfx.training.networks import WIDTHS, Generator, multiply_accumulates
+from streamfx.training.parallel import Processes
 from streamfx.training.recipes import Recipe
 from streamfx.training.teacher import targets_for_style
 from streamfx.training.trainer import Trainer
@@ -86,18 +88,24 @@ class Cost:
 
 
 def estimate(
-    recipe: Recipe, content: Path | None, pictures: Path, cache: Path, *, attributes: str = ""
+    recipe: Recipe,
+    content: Path | None,
+    pictures: Path,
+    cache: Path,
+    *,
+    attributes: str = "",
+    device: torch.device | None = None,
 ) -> Cost:
-    """Measure what a run would cost; nothing is kept.
+    """Measure what a run would cost in one process; nothing is kept.
 
-    Args: see `streamfx.training.library.read_sources`.
+    Args: see `streamfx.training.library.read_sources`; device: where its networks would be.
 
     Raises:
         InputError: a folder or picture is missing or unreadable.
     """
     sources = read_sources(recipe, content, pictures, cache, attributes=attributes)
     config = WIDTHS[recipe.width]
-    single, clip = _time_steps(recipe, sources)
+    single, clip = _time_steps(recipe, sources, Processes(device=device or torch.device("cpu")))
     missing = [source for source in sources.styles if not source.targets.exists()]
     with torch.device("meta"):
         parameters = sum(p.numel() for p in Generator(config).parameters())
@@ -125,15 +133,16 @@ def _time_target(recipe: Recipe, sources: Sources, source: Source) -> float:
     return time.monotonic() - began
 
 
-def _time_steps(recipe: Recipe, sources: Sources) -> tuple[float, float]:
+def _time_steps(recipe: Recipe, sources: Sources, processes: Processes) -> tuple[float, float]:
     """Seconds of a step on single frames, and of one on clips; contents stand for targets."""
     styles = tuple(
         Style(each.name, each.paintings, sources.contents, np.arange(len(sources.contents)))
         for each in sources.styles
     )
-    library = Library(sources.contents, styles, sources.catalogue)
+    faces = face_maps(sources.contents) if recipe.sees_faces else None
+    library = Library(sources.contents, styles, sources.catalogue, faces)
     optimizer = recipe.optimizer.model_copy(update={"warm_up": 0, "ramp": 1})
-    trainer = Trainer(recipe.model_copy(update={"optimizer": optimizer}), library)
+    trainer = Trainer(recipe.model_copy(update={"optimizer": optimizer}), library, processes)
     seconds: dict[int, list[float]] = {0: [], 1: []}
     for index in range(2 * (1 + _STEPS)):
         # Even steps are on clips.

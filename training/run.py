@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from streamfx.training.goodness import how_good
 from streamfx.training.library import Library, Sources, build_library, read_sources
 from streamfx.training.mapping import train_mapping
 from streamfx.training.networks import Networks
+from streamfx.training.parallel import Processes
 from streamfx.training.recipes import Recipe
 from streamfx.training.runlog import RunLog
 from streamfx.training.trainer import Trainer
@@ -52,6 +54,7 @@ def train(
     minutes: float | None = None,
     checkpoint_minutes: float = 3,
     threads: int | None = None,
+    processes: Processes | None = None,
     console: Console,
 ) -> Pack:
     """Train the recipe's networks and write the pack; goes on from the run's checkpoint.
@@ -62,6 +65,7 @@ def train(
         output: NAME.stylepack.
         run: folder of checkpoints, log and samples; made if it is not there.
         minutes: of training steps, over all sittings; by default the recipe's iterations count.
+        processes: those that share the work; the first one writes what there is to write.
 
     Raises:
         InputError: a folder, picture, checkpoint or the output cannot be used.
@@ -73,23 +77,28 @@ def train(
         (run / "samples").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"cannot make the run folder {run}: {error.strerror}") from None
+    processes = Processes() if processes is None else processes
+    processes.check(recipe)
     checkpoint = run / CHECKPOINT
     with _progress(console) as bar:
         sources = read_sources(recipe, content, pictures, run / TARGETS, attributes=attributes)
-        library = _library(recipe, sources, bar)
-        trainer = Trainer(recipe, library)
+        with processes.first_before_others():
+            library = _library(recipe, sources, bar)
+        trainer = Trainer(recipe, library, processes)
         if checkpoint.exists():
             trainer.load(checkpoint)
             bar.console.print(f"going on from iteration {trainer.progress.iteration}")
         task = bar.add_task("training", total=1.0)
         saved = time.monotonic()
         try:
-            with RunLog(run) as log:
-                while (share := _share(trainer, minutes)) < 1:
+            with RunLog(run) if processes.first else nullcontext() as log:
+                while (share := processes.agree(_share(trainer, minutes))) < 1:
                     began = time.monotonic()
                     values = trainer.step(share)
                     trainer.progress.seconds += time.monotonic() - began
                     bar.update(task, completed=share, description=_described(trainer, values))
+                    if log is None:
+                        continue
                     if trainer.progress.iteration % LOG_EVERY == 0:
                         log.write(trainer.progress.iteration, trainer.progress.seconds, values)
                     if time.monotonic() - saved > 60 * checkpoint_minutes:
@@ -97,10 +106,22 @@ def train(
                         _write_samples(run, trainer)
                         log.plot()
                         saved = time.monotonic()
-                log.plot()
+                if log is not None:
+                    log.plot()
         finally:
-            trainer.save(checkpoint)
-        _write_samples(run, trainer)
+            if processes.first:
+                trainer.save(checkpoint)
+        if processes.first:
+            _write_samples(run, trainer)
+    with processes.first_before_others():
+        return _finish(trainer, output, console) if processes.first else Pack.open(output)
+
+
+def _finish(trainer: Trainer, output: Path, console: Console) -> Pack:
+    """Train what the pack needs besides, write it and say how good it became."""
+    recipe, library = trainer.recipe, trainer.library
+    for module in trainer.average.modules():
+        module.cpu()
     figures: dict[str, Any] = {
         "iterations": trainer.progress.iteration,
         "minutes": round(trainer.progress.seconds / 60, 1),
@@ -158,12 +179,12 @@ def _described(trainer: Trainer, values: Mapping[str, float]) -> str:
 def restyle(networks: Networks, contents: NDArray[np.uint8], style: int) -> NDArray[np.uint8]:
     """Restyle pictures [N,S,S,3] in a catalogue style, without a past; for samples."""
     rgb = torch.from_numpy(np.ascontiguousarray(contents)).movedim(-1, 1).float() / 255
-    planes = rgb_to_planes(rgb)
+    planes = rgb_to_planes(rgb).to(networks.codes.weight.device)
     codes = networks.codes.weight[style].expand(len(planes), -1)
     generator = networks.generator
-    strength = torch.ones(len(planes), 1)
-    out, _ = generator(planes, codes, strength, generator.empty_state(planes))
-    shown = planes_to_rgb(out).clamp(0, 1).movedim(1, -1)
+    strength = planes.new_ones(len(planes), 1)
+    out = generator(planes, codes, strength)
+    shown = planes_to_rgb(out).clamp(0, 1).movedim(1, -1).cpu()
     pictures: NDArray[np.uint8] = (shown * 255).round().byte().numpy()
     return pictures
 

@@ -6,7 +6,9 @@ not turn into grain; an arbitrary-style teacher (Ghiasi et al. 2017, the weights
 and the mean keeps the marks that belong to the picture and loses those that belong to the
 teacher's own sampling grid; a second abstraction turns what is left into patches of paint;
 marks are faded where the content is flat, because nothing there could carry them from frame to
-frame; and lines are drawn along the content's edges.
+frame; and lines are drawn along the content's edges. When a style's targets are all there, their
+colours are moved to the painting's, and broad light and shade to where the content has them,
+which takes away the glow that the teacher lays around whatever is dark.
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ from streamfx.training.abstraction import (
 
 TEACHER_SIDE = 384
 PREDICT_SIDE = 256
+BROAD = 12.0  # deviation of what counts as broad light and shade, pixels
 
 
 class TeacherConfig(BaseModel):
@@ -47,6 +50,7 @@ class TeacherConfig(BaseModel):
         ink: how dark the drawn lines are, 0..1.
         flat: what is left of the marks where the content is flat, 0..1.
         palette: how far the colours are moved to the painting's, 0..1.
+        levels: how far broad light and shade are moved to the content's, 0..1.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -58,6 +62,7 @@ class TeacherConfig(BaseModel):
     ink: float = Field(0.65, ge=0, le=1)
     flat: float = Field(0.2, ge=0, le=1)
     palette: float = Field(0.7, ge=0, le=1)
+    levels: float = Field(0.7, ge=0, le=1)
 
 
 def read_picture(path: Path) -> Picture:
@@ -188,6 +193,48 @@ def apply_palette(
     lab[..., 0] = np.clip(lab[..., 0], 0, 100)
     rgb = np.clip(cv2.cvtColor(lab.astype(np.float32), cv2.COLOR_LAB2RGB), 0, 1)
     return (rgb * 255 + 0.5).astype(np.uint8)
+
+
+def level_curve(targets: NDArray[np.uint8], contents: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """What luma of a style's targets stands for each luma 0..255 of its contents, [256].
+
+    One curve for a style, by equal shares of the pixels, so that the targets' contrast stays.
+
+    Args:
+        targets, contents: [P,S,S,3].
+    """
+    shares = np.linspace(0, 1, 33)
+    found, wanted = (
+        np.quantile(np.stack([_soft_luma(picture, 3.0)[::8, ::8] for picture in pictures]), shares)
+        for pictures in (contents, targets)
+    )
+    return np.interp(np.arange(256), found, wanted).astype(np.float32)
+
+
+def apply_levels(
+    target: NDArray[np.uint8],
+    content: NDArray[np.uint8],
+    curve: NDArray[np.float32],
+    amount: float,
+) -> NDArray[np.uint8]:
+    """Move a target's broad light and shade to the content's, through `level_curve`.
+
+    Args:
+        target, content: [H,W,3].
+        amount: 0 = unchanged, 1 = all the way.
+    """
+    wanted = np.interp(_luma8(content), np.arange(256), curve).astype(np.float32)
+    wanted = np.asarray(cv2.GaussianBlur(wanted, (0, 0), BROAD), np.float32)
+    moved = target + amount * (wanted - _soft_luma(target, BROAD))[..., None]
+    return np.clip(np.rint(moved), 0, 255).astype(np.uint8)
+
+
+def _luma8(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
+    return np.asarray(luma(picture.astype(np.float32)), np.float32)
+
+
+def _soft_luma(picture: NDArray[np.uint8], deviation: float) -> NDArray[np.float32]:
+    return np.asarray(cv2.GaussianBlur(_luma8(picture), (0, 0), deviation), np.float32)
 
 
 def cache_key(paths: Sequence[Path], config: TeacherConfig) -> str:

@@ -23,10 +23,12 @@ from streamfx.training.base import start_from
 from streamfx.training.batches import Batch, make_batch
 from streamfx.training.color import grey_like, luma, planes_to_rgb, weigh_chroma
 from streamfx.training.discriminators import MultiScaleDiscriminator, TemporalDiscriminator
+from streamfx.training.faceterms import content_of_faces, edges_of_faces
 from streamfx.training.library import Library
 from streamfx.training.losses import interior
 from streamfx.training.motion import flow_between, warp
 from streamfx.training.networks import WIDTHS, Generator, Networks, StyleEncoder
+from streamfx.training.parallel import Processes
 from streamfx.training.perceptual import ContentNetwork, statistics
 from streamfx.training.recipes import Recipe
 
@@ -36,6 +38,7 @@ R1_EVERY = 16
 # the trunk, whose first marks are unsteady, and a tint is all that is ever learnt.
 LATE = {
     "adversarial", "temporal_adversarial", "content", "style", "shift", "warp", "long_term",
+    "face_content", "face_edges",
 }  # fmt: skip
 
 
@@ -58,25 +61,38 @@ class _Shown:
     """RGB pictures, borders cut off, and the detached codes of their styles.
 
     Attributes:
-        fake, target, real: [P,3,H,W], of the P clips that are no blends.
+        pure: [B], which of the clips these are: those that are no blends, one at least.
+        fake, target, real: [P,3,H,W], of the P pure clips.
         style: [P,S].
+        share: what the mean over them counts in the mean over processes; 1 where each has as many.
         fake_triple, real_triple: [B,15,H,W], see `TemporalDiscriminator`.
         triple_style: [B,S].
     """
 
+    pure: Tensor
     fake: Tensor
     target: Tensor
     real: Tensor
     style: Tensor
+    share: Tensor
     fake_triple: Tensor
     real_triple: Tensor
     triple_style: Tensor
 
 
 class Trainer:
-    """Trains the networks of a recipe on a library of pictures."""
+    """Trains the networks of a recipe on a library of pictures.
 
-    def __init__(self, recipe: Recipe, library: Library) -> None:
+    Raises:
+        InputError: the recipe's batches cannot be shared among so many processes.
+    """
+
+    def __init__(
+        self, recipe: Recipe, library: Library, processes: Processes | None = None
+    ) -> None:
+        self.processes = Processes() if processes is None else processes
+        self.processes.check(recipe)
+        device = self.processes.device
         torch.manual_seed(recipe.seed)
         self.recipe, self.library = recipe, library
         config = WIDTHS[recipe.width]
@@ -89,9 +105,11 @@ class Trainer:
             start_from(find_pack(recipe.base), self.networks, catalogue)
         for module in (self.networks.generator, self.networks.encoder):
             module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        for network in self.networks.modules():
+            network.to(device)
         self.average = copy.deepcopy(self.networks)
-        self.discriminator = MultiScaleDiscriminator(config.style_size)
-        self.temporal = TemporalDiscriminator(config.style_size)
+        self.discriminator = MultiScaleDiscriminator(config.style_size).to(device)
+        self.temporal = TemporalDiscriminator(config.style_size).to(device)
         optimizer = recipe.optimizer
         self.generator_optimizer = torch.optim.Adam(
             self.networks.parameters(), optimizer.learning_rate, betas=(0.9, 0.99)
@@ -101,7 +119,7 @@ class Trainer:
             optimizer.discriminator_learning_rate,
             betas=(0.0, 0.99),
         )
-        self.features = ContentNetwork()
+        self.features = ContentNetwork().to(device)
         self.progress = Progress()
         # One batch is made ahead; which thread makes it changes nothing that is in it.
         self._maker = ThreadPoolExecutor(1)
@@ -123,7 +141,7 @@ class Trainer:
         for group in self.discriminator_optimizer.param_groups:
             group["lr"] = optimizer.discriminator_learning_rate * decay
         ramp = (iteration - optimizer.warm_up) / optimizer.ramp
-        batch = self._take_batch(iteration)
+        batch = self.processes.share(self._take_batch(iteration))
         values = self._update(batch, min(max(ramp, 0.0), 1.0))
         self._update_average()
         self.progress.iteration += 1
@@ -141,14 +159,18 @@ class Trainer:
 
     def _update(self, batch: Batch, ramp: float) -> dict[str, float]:
         weights = self.recipe.losses
-        with torch.autocast("cpu", torch.bfloat16):
+        with self._autocast():
             codes, encoder_distance = self._codes(batch)
             out, flat = self._run(batch, codes)
         terms = self._supervised(batch, out, flat) | {"encoder": encoder_distance}
         shown = None
-        if ramp and batch.motion is not None and bool((batch.mix == 0).any()):
+        if ramp and batch.motion is not None:
             shown = self._show(batch, out, codes)
             terms |= self._perceptual(batch, shown) | self._adversarial(shown)
+            if batch.faces is not None:
+                with self._autocast():
+                    faces = content_of_faces(batch, out, BORDER, self.features)
+                terms["face_content"] = faces
         total = torch.stack(
             [
                 getattr(weights, name) * (ramp if name in LATE else 1.0) * value
@@ -157,36 +179,43 @@ class Trainer:
         ).sum()
         self.generator_optimizer.zero_grad(set_to_none=True)
         total.backward()  # type: ignore[no-untyped-call]
+        self.processes.average_gradients(self.networks.parameters())
         nn.utils.clip_grad_norm_(self.networks.parameters(), 2.0)
         self.generator_optimizer.step()
         values = {name: value.item() for name, value in terms.items()}
         values["total"] = total.item()
         if shown is not None:
             values |= self._update_discriminators(shown)
-        return values
+        return self.processes.means(values)
 
     def _show(self, batch: Batch, out: Tensor, codes: Tensor) -> _Shown:
         """What the content network and the discriminators see; blends have no painting."""
         pure = batch.mix[:, 0] == 0
+        count = pure.sum().float()
+        share = count / self.processes.mean(count).clamp(min=1 / self.processes.count)
+        if not count:
+            # Every process takes the same steps: a blend stands in, and counts nothing.
+            pure = torch.arange(len(pure), device=pure.device) == 0
         middle = out.shape[1] // 2
         fake = interior(planes_to_rgb(out[pure, middle]), BORDER)
         target = interior(planes_to_rgb(batch.targets[pure, middle]), BORDER)
         # Half of the real patches are the painting's, half are what the teacher made of it.
-        real = interior(batch.patches[pure].clone(), BORDER)
-        real[::2] = target[::2]
+        even = torch.arange(len(pure), device=pure.device)[pure] % 2 == 0
+        real = interior(batch.patches[pure], BORDER)
+        real = torch.where(even[:, None, None, None], target, real)
         return _Shown(
-            fake, target, real, codes[pure].detach(),
+            pure, fake, target, real, codes[pure].detach(), share,
             self._triples(batch, out), self._triples(batch, batch.targets), codes.detach(),
         )  # fmt: skip
 
     def _adversarial(self, shown: _Shown) -> dict[str, Tensor]:
         self._freeze_discriminators(True)
-        with torch.autocast("cpu", torch.bfloat16):
+        with self._autocast():
             logits = self.discriminator(shown.fake, shown.style)
             together = self.temporal(shown.fake_triple, shown.triple_style)
         self._freeze_discriminators(False)
         return {
-            "adversarial": losses.generator_adversarial(logits),
+            "adversarial": shown.share * losses.generator_adversarial(logits),
             "temporal_adversarial": losses.generator_adversarial(together),
         }
 
@@ -197,24 +226,23 @@ class Trainer:
         known = self.networks.codes(batch.styles.clamp(max=self.library.catalogue - 1))
         first = torch.where(listed[:, :1], known[:, 0], read)
         error = (read - known[:, 0].detach()).square().mean(1)
-        distance = (error * listed[:, 0]).sum() / listed[:, 0].sum().clamp(min=1)
+        mean, one = self.processes.mean, 1 / self.processes.count
+        known_ones = mean(listed[:, 0].sum().float()).clamp(min=one)
+        distance = (error * listed[:, 0]).sum() / known_ones
         return torch.lerp(first, torch.where(listed[:, 1:], known[:, 1], read), batch.mix), distance
 
     def _run(self, batch: Batch, codes: Tensor) -> tuple[Tensor, Tensor]:
-        """Outputs [B,frames,6,h,w] of the clips, and [2,6,h,w] of the flat pictures."""
+        """Outputs [B,frames,6,h,w] of the clips, and [F,6,h,w] of the flat pictures."""
         generator = self.networks.generator
-        strength = torch.ones(len(codes), 1)
-        state = generator.empty_state(batch.inputs[:, 0])
-        with torch.no_grad():
-            for frame in range(batch.preroll):
-                _, state = generator(batch.inputs[:, frame], codes, strength, state)
-        outputs = []
-        for frame in range(batch.preroll, batch.inputs.shape[1]):
-            planes = batch.inputs[:, frame].contiguous(memory_format=torch.channels_last)
-            out, state = generator(planes, codes, strength, state)
-            outputs.append(out)
-        flat, _ = generator(batch.flat, codes[:2], strength[:2], generator.empty_state(batch.flat))
-        return torch.stack(outputs, dim=1).float(), flat.float()
+        clips, frames = batch.inputs.shape[:2]
+        strength = codes.new_ones(clips * frames, 1)
+        planes = batch.inputs.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        out = generator(planes, codes.repeat_interleave(frames, 0), strength)
+        # One for every other clip, so that a share of the batch has its share of them.
+        flats = batch.flat
+        code, full = codes[::2][: len(flats)], strength[::2][: len(flats)]
+        flat = generator(flats, code, full)
+        return out.unflatten(0, (clips, frames)).float(), flat.float()
 
     def _supervised(self, batch: Batch, out: Tensor, flat: Tensor) -> dict[str, Tensor]:
         """Terms that need no other network."""
@@ -230,16 +258,20 @@ class Trainer:
         }
         if batch.shifts is not None:
             terms["shift"] = self._shift_error(out, batch.shifts)
+        if batch.faces is not None:
+            terms["face_edges"] = edges_of_faces(batch, out, BORDER)
         if batch.motion is None:
             return terms
         rgb = planes_to_rgb(out.flatten(0, 1))
         rgb = rgb.reshape(*out.shape[:2], *rgb.shape[1:])
         last = out.shape[1] - 1
         near = [self._warp_error(batch, rgb, t, t - 1) for t in range(1, last + 1)]
-        kept = losses.contrast(rgb)
+        mean = self.processes.mean
+        kept = mean(losses.contrast(rgb))
         free = self.recipe.tolerance.warp
-        terms["warp"] = losses.beyond(torch.stack(near).mean() / kept, free)
-        terms["long_term"] = losses.beyond(self._warp_error(batch, rgb, last, 0) / kept, free)
+        terms["warp"] = losses.beyond(mean(torch.stack(near).mean()) / kept, free)
+        far = mean(self._warp_error(batch, rgb, last, 0))
+        terms["long_term"] = losses.beyond(far / kept, free)
         return terms
 
     def _shift_error(self, out: Tensor, shifts: NDArray[np.int64]) -> Tensor:
@@ -251,8 +283,10 @@ class Trainer:
             losses.equivariance(a, b, int(rows), int(columns), border)
             for a, b, (rows, columns) in zip(here, there, shifts, strict=True)
         ]
-        error = losses.beyond(torch.stack(errors).mean(), self.recipe.tolerance.shift / 255)
-        return error / losses.contrast(rgb)
+        mean = self.processes.mean
+        error = mean(torch.stack(errors).mean())
+        beyond = losses.beyond(error, self.recipe.tolerance.shift / 255)
+        return beyond / mean(losses.contrast(rgb))
 
     def _warp_error(self, batch: Batch, rgb: Tensor, later: int, earlier: int) -> Tensor:
         flow, visible = self._flow(batch, later, earlier)
@@ -263,15 +297,14 @@ class Trainer:
 
     @staticmethod
     def _flow(batch: Batch, later: int, earlier: int) -> tuple[Tensor, Tensor]:
-        """Exact flow between two of the frames that carry losses; see `flow_between`."""
+        """Exact flow between two frames; see `flow_between`."""
         assert batch.motion is not None and batch.coverage is not None
-        first = batch.preroll
-        return flow_between(batch.motion, batch.coverage, first + later, first + earlier)
+        return flow_between(batch.motion, batch.coverage, later, earlier)
 
     def _perceptual(self, batch: Batch, shown: _Shown) -> dict[str, Tensor]:
-        with torch.autocast("cpu", torch.bfloat16):
+        with self._autocast():
             fake, target = shown.fake, shown.target
-            patches = batch.patches[batch.mix[:, 0] == 0]
+            patches = batch.patches[shown.pure]
             if self.progress.iteration // 2 % 2:
                 # Every other time without colours, which else would be all that is learnt.
                 fake, target, patches = (grey_like(p, patches) for p in (fake, target, patches))
@@ -280,8 +313,8 @@ class Trainer:
                 target = self.features(target)
                 painting = statistics(self.features(patches))
             return {
-                "content": losses.content(found[1:], target[1:]),
-                "style": losses.style(statistics(found), painting),
+                "content": shown.share * losses.content(found[1:], target[1:]),
+                "style": shown.share * losses.style(statistics(found), painting),
             }
 
     def _triples(self, batch: Batch, planes: Tensor) -> Tensor:
@@ -297,7 +330,7 @@ class Trainer:
 
     def _update_discriminators(self, shown: _Shown) -> dict[str, float]:
         fake, real, style = shown.fake.detach(), shown.real, shown.style
-        with torch.autocast("cpu", torch.bfloat16):
+        with self._autocast():
             # Blurred real patches are fakes too: soft paint is not paint (CartoonGAN, 2018).
             soft = F.interpolate(F.avg_pool2d(real, 4), scale_factor=4.0, mode="bilinear")
             judged = self.discriminator(
@@ -311,15 +344,22 @@ class Trainer:
                 torch.cat([shown.triple_style, shown.triple_style]),
             )
             temporal = losses.discriminator_adversarial(*together.chunk(2))
+        loss = shown.share * loss
         total = loss + temporal
         if self.progress.iteration % R1_EVERY == 0:
             inputs = real.clone().requires_grad_(True)
             penalty = losses.gradient_penalty(self.discriminator(inputs, style).mean(1), inputs)
-            total = total + self.recipe.losses.r1 * R1_EVERY / 2 * penalty
+            total = total + shown.share * self.recipe.losses.r1 * R1_EVERY / 2 * penalty
         self.discriminator_optimizer.zero_grad(set_to_none=True)
         total.backward()  # type: ignore[no-untyped-call]
+        self.processes.average_gradients(
+            [*self.discriminator.parameters(), *self.temporal.parameters()]
+        )
         self.discriminator_optimizer.step()
         return {"discriminator": loss.item(), "temporal_discriminator": temporal.item()}
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.processes.device.type, torch.bfloat16)
 
     def _freeze_discriminators(self, frozen: bool) -> None:
         self.discriminator.requires_grad_(not frozen)
@@ -365,7 +405,7 @@ class Trainer:
             InputError: not a checkpoint of this recipe's networks.
         """
         try:
-            data = torch.load(path, weights_only=True)
+            data = torch.load(path, map_location=self.processes.device, weights_only=True)
             for name, part in self._parts().items():
                 part.load_state_dict(data[name])
             self.progress = Progress(**data["progress"])

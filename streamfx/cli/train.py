@@ -52,6 +52,9 @@ def command(
 
     The targets of every style are made first and kept in the run folder: about a second for
     each picture and style. Needs the extra `training`.
+
+    On several processors or GPUs: torchrun --nproc-per-node 2 -m streamfx.cli train … shares
+    every batch among so many processes.
     """
     from rich.console import Console
 
@@ -60,6 +63,7 @@ def command(
 
     try:
         from streamfx.training.contents import list_pictures
+        from streamfx.training.parallel import join_processes
         from streamfx.training.plan import estimate
         from streamfx.training.recipes import load_recipe
         from streamfx.training.run import TARGETS, train
@@ -78,19 +82,26 @@ def command(
         names = [str(path.relative_to(pictures)) for path in found]
         plan = plan.of_folder(_slug(output.stem), names)
     folder = run if run is not None else Path("runs") / plan.name
-    console = Console(stderr=True)
-    if dry_run:
-        cost = estimate(plan, content, pictures, folder / TARGETS, attributes=content_attributes)
-        print(*cost.lines(minutes), sep="\n")
-        return
-    try:
-        pack = train(
-            plan, content, pictures, output, folder,
-            attributes=content_attributes, minutes=minutes, threads=threads, console=console,
-        )  # fmt: skip
-    except KeyboardInterrupt:
-        console.print(f"stopped; the same command goes on from the checkpoint in {folder}")
-        raise
+    with join_processes() as processes:
+        console = Console(stderr=True, quiet=not processes.first)
+        if dry_run:
+            if processes.first:
+                targets = folder / TARGETS
+                cost = estimate(
+                    plan, content, pictures, targets, attributes=content_attributes,
+                    device=processes.device,
+                )  # fmt: skip
+                print(*cost.lines(minutes), sep="\n")
+            return
+        try:
+            pack = train(
+                plan, content, pictures, output, folder,
+                attributes=content_attributes, minutes=minutes, threads=threads,
+                processes=processes, console=console,
+            )  # fmt: skip
+        except KeyboardInterrupt:
+            console.print(f"stopped; the same command goes on from the checkpoint in {folder}")
+            raise
     console.print(f"{pack.path}: {', '.join(style.name for style in pack.styles)}")
 
 

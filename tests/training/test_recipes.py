@@ -43,3 +43,19 @@ def test_bad_recipes_are_refused_by_name(tmp_path: Path, text: str, part: str) -
 def test_an_unknown_recipe_names_the_shipped_ones() -> None:
     with pytest.raises(InputError, match="default"):
         load_recipe("no-such-recipe")
+
+
+def test_a_recipe_like_another(tmp_path: Path) -> None:
+    (tmp_path / "one.toml").write_text(GOOD + "[losses]\nwarp = 3\nflat = 2\n")
+    other = tmp_path / "two.toml"
+    other.write_text(
+        f'like = "{tmp_path / "one.toml"}"\nname = "other"\nwidth = "large"\n'
+        "[losses]\nwarp = 1\n[styles.one]\ntitle = 'Another'\n"
+    )
+    recipe = load_recipe(str(other))
+    assert (recipe.name, recipe.width) == ("other", "large")
+    assert (recipe.losses.warp, recipe.losses.flat) == (1, 2)
+    assert (recipe.styles["one"].picture, recipe.styles["one"].title) == ("one.png", "Another")
+    (tmp_path / "one.toml").write_text(f'like = "{other}"\n' + GOOD)
+    with pytest.raises(InputError, match="is like itself"):
+        load_recipe(str(other))

@@ -39,7 +39,6 @@ RECIPE = Recipe.model_validate(
             "window": 96,
             "batch": 2,
             "still_batch": 4,
-            "preroll": 1,
             "extra_pictures": ["extra.png"],
             "extra_contents": 2,
         },
@@ -118,7 +117,7 @@ def test_batches_follow_from_their_number(library: Library) -> None:
         torch.testing.assert_close(one.patches, two.patches, rtol=0, atol=0)
     still, clip = make_batch(library, RECIPE, 0), make_batch(library, RECIPE, 4)
     assert still.inputs.shape[1] == 1 and still.motion is None
-    assert clip.inputs.shape[1] == clip.preroll + 3 and clip.motion is not None
+    assert clip.inputs.shape[1] == 3 and clip.motion is not None
     assert make_batch(library, RECIPE, 5).motion is None
     assert not torch.equal(make_batch(library, RECIPE, 6).patches, clip.patches)
 

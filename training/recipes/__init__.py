@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -18,6 +18,20 @@ SHIFT = 16  # the network's coarsest grid, pixels: beyond it everything repeats
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Detail(_Strict):
+    """How much of the content's own fine detail is drawn into the targets.
+
+    Lines and textures are then those of the picture and move with it. Ink has dark lines and no
+    light ones beside them; oil has both; flat colour loses some of what there is.
+
+    Attributes:
+        dark, light: gains on what is darker and lighter than the mean around it.
+    """
+
+    dark: float = Field(0, ge=-1, le=12)
+    light: float = Field(0, ge=-1, le=12)
 
 
 class StyleEntry(_Strict):
@@ -35,7 +49,7 @@ class StyleEntry(_Strict):
     author: str = ""
     year: str = ""
     licence: str = ""
-    detail: float | None = Field(None, ge=0, le=8)
+    detail: Detail | None = None
 
 
 class DataConfig(_Strict):
@@ -51,13 +65,13 @@ class DataConfig(_Strict):
         window: side of a clip, pixels; a multiple of 16.
         batch: clips in a batch.
         still_batch: single frames in a batch, two of every picture.
-        frames: consecutive frames that carry a loss.
-        preroll: most frames before them that only fill the state.
+        frames: consecutive frames of a clip.
         noise: largest deviation of the sensor noise on the inputs, of 255.
         sharpen: amount of the unsharp mask on the targets; paintings have more fine contrast
             than what the teacher makes, and than what a small network keeps of it.
-        detail: how much of the content's own fine detail is drawn into the targets, so that
-            lines and textures are those of the picture and move with it.
+        detail: what is drawn into the targets of styles that do not say it themselves.
+        own_faces: how much of the faces in the targets is the content's own, in the style's
+            colours, so that people stay who they are.
     """
 
     max_pictures: int = Field(180, ge=2)
@@ -70,10 +84,10 @@ class DataConfig(_Strict):
     batch: int = Field(4, ge=2, le=64)
     still_batch: int = Field(8, ge=4, le=256, multiple_of=2)
     frames: int = Field(3, ge=3, le=8)
-    preroll: int = Field(3, ge=0, le=16)
     noise: float = Field(6, ge=0, le=32)
     sharpen: float = Field(1, ge=0, le=4)
-    detail: float = Field(0, ge=0, le=8)
+    detail: Detail = Detail()
+    own_faces: float = Field(0, ge=0, le=1)
 
 
 class LossWeights(_Strict):
@@ -85,6 +99,8 @@ class LossWeights(_Strict):
     adversarial: float = Field(0.08, ge=0)
     temporal_adversarial: float = Field(0.02, ge=0)
     content: float = Field(0.3, ge=0)
+    face_content: float = Field(0, ge=0)
+    face_edges: float = Field(0, ge=0)
     style: float = Field(0.4, ge=0)
     shift: float = Field(0.2, ge=0)
     warp: float = Field(0.25, ge=0)
@@ -156,6 +172,11 @@ class Recipe(_Strict):
             raise ValueError(f"teacher.side must be data.window + {SHIFT} at least")
         return self
 
+    @property
+    def sees_faces(self) -> bool:
+        """Whether the run asks where the faces in its contents are."""
+        return max(self.data.own_faces, self.losses.face_content, self.losses.face_edges) > 0
+
     def of_folder(self, name: str, files: Sequence[str]) -> Recipe:
         """The same recipe with one style, called `name` like its pack, of all these pictures."""
         first, *more = files
@@ -173,12 +194,10 @@ def shipped() -> list[str]:
     )
 
 
-def load_recipe(name_or_path: str) -> Recipe:
-    """Read a recipe by the name of a shipped one or by path.
-
-    Raises:
-        InputError: no such recipe, not TOML, an unknown key or a value out of range.
-    """
+def _read(name_or_path: str, readers: tuple[str, ...]) -> dict[str, Any]:
+    """What a recipe says, and those that it is like; `readers` are those that are like it."""
+    if name_or_path in readers:
+        raise InputError(f"recipe {name_or_path!r} is like itself")
     if name_or_path in shipped():
         text = (resources.files(__name__) / f"{name_or_path}.toml").read_text()
     else:
@@ -190,9 +209,35 @@ def load_recipe(name_or_path: str) -> Recipe:
                 f"no recipe {name_or_path!r}: give a .toml file or one of {names} ({error})"
             ) from None
     try:
-        return Recipe.model_validate(tomllib.loads(text))
+        said = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"recipe {name_or_path!r} is not valid TOML: {error}") from None
+    like = said.pop("like", None)
+    if like is None:
+        return said
+    return _merged(_read(str(like), (*readers, name_or_path)), said)
+
+
+def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Two nested tables in one; what stands above wins."""
+    both = {**below, **above}
+    for key in below.keys() & above.keys():
+        if isinstance(below[key], dict) and isinstance(above[key], dict):
+            both[key] = _merged(below[key], above[key])
+    return both
+
+
+def load_recipe(name_or_path: str) -> Recipe:
+    """Read a recipe by the name of a shipped one or by path.
+
+    One that says `like = "OTHER"` is the other recipe, by name or path, but for what it says
+    itself.
+
+    Raises:
+        InputError: no such recipe, not TOML, an unknown key or a value out of range.
+    """
+    try:
+        return Recipe.model_validate(_read(name_or_path, ()))
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])

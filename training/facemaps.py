@@ -1,0 +1,100 @@
+"""Faces that stay theirs: where they are in the contents, and targets that leave them be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from streamfx.errors import InputError
+from streamfx.training.faces import Face, FaceFinder
+from streamfx.training.teacher import apply_palette, palette_map
+
+Pictures = NDArray[np.uint8]
+
+# Landmarks of Face Mesh around what a face is known by.
+_FEATURES = (
+    (33, 246, 161, 160, 159, 158, 157, 173, 133, 155, 154, 153, 145, 144, 163, 7),  # right eye
+    (263, 466, 388, 387, 386, 385, 384, 398, 362, 382, 381, 380, 374, 373, 390, 249),  # left eye
+    (70, 63, 105, 66, 107, 55, 65, 52, 53, 46),  # right brow
+    (300, 293, 334, 296, 336, 285, 295, 282, 283, 276),  # left brow
+    (61, 40, 37, 0, 267, 270, 291, 321, 314, 17, 84, 91),  # mouth
+    (168, 6, 197, 195, 5, 4, 98, 97, 2, 326, 327),  # nose
+)
+_HEAD = 0.4  # weight of a head off its features
+_HEAD_REACH = 0.25  # eye distances around the face: its outline, and where the hair begins
+_FEATURE_REACH = 0.12  # the same around a feature
+
+
+def face_maps(contents: Pictures) -> Pictures:
+    """How much each pixel of the contents is part of a face: uint8 [P,S,S,1].
+
+    255 at eyes, brows, nose and mouth, 102 on the rest of a head, 0 elsewhere, with soft edges.
+
+    Args:
+        contents: [P,S,S,3].
+
+    Raises:
+        InputError: no content shows a face.
+        StreamFXError: the package with the face networks is missing.
+    """
+    finder = FaceFinder()
+    side = contents.shape[1]
+    maps = np.stack([face_map(finder(content), side) for content in contents])
+    if not maps.any():
+        raise InputError(
+            "the recipe keeps faces, but none of the content pictures shows one; give portraits "
+            "as --content"
+        )
+    return maps[..., None]
+
+
+def face_map(faces: Iterable[Face], side: int) -> NDArray[np.uint8]:
+    """The map [side,side] of a square picture with these faces."""
+    total = np.zeros((side, side), np.float32)
+    for face in faces:
+        head = _widened(_filled(face.landmarks, side), _HEAD_REACH * face.eye_distance)
+        features = np.zeros_like(total)
+        for indices in _FEATURES:
+            np.maximum(features, _filled(face.landmarks[list(indices)], side), out=features)
+        features = _widened(features, _FEATURE_REACH * face.eye_distance)
+        np.maximum(total, np.maximum(_HEAD * head, features), out=total)
+    return np.asarray(np.rint(total * 255), np.uint8)
+
+
+def keep_faces(targets: Pictures, contents: Pictures, faces: Pictures, amount: float) -> Pictures:
+    """Targets in which faces are the contents' own, in the colours of the style.
+
+    What makes a picture of paint takes away who it is: of the likeness of a face (see
+    `streamfx.training.identity`) a target has about half, the content in the target's palette
+    has all.
+
+    Args:
+        targets, contents: [P,S,S,3] of one style.
+        faces: [P,S,S,1], see `face_maps`.
+        amount: 0 = the targets as they are, 1 = faces and heads are the contents'.
+    """
+    gain, offset = palette_map(contents, [each / np.float32(255) for each in targets], 1.0)
+    kept = np.array(targets)
+    for index in np.flatnonzero(faces.any((1, 2, 3))):
+        share = np.clip(faces[index] / np.float32(255 * _HEAD), 0, 1) * amount
+        own = apply_palette(contents[index], gain, offset)
+        kept[index] = np.rint(targets[index] + share * (own - targets[index].astype(np.float32)))
+    return kept
+
+
+def _widened(area: NDArray[np.float32], reach: float) -> NDArray[np.float32]:
+    """The area grown by `reach` pixels, with a soft edge."""
+    pixels = max(1, round(reach))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * pixels + 1, 2 * pixels + 1))
+    return np.asarray(cv2.GaussianBlur(cv2.dilate(area, disc), (0, 0), pixels / 3), np.float32)
+
+
+def _filled(points: NDArray[np.float32], side: int) -> NDArray[np.float32]:
+    """1.0 inside the convex hull of points [N,2] in pixels, 0 outside: [side,side]."""
+    area = np.zeros((side, side), np.float32)
+    hull = cv2.convexHull(np.rint(points).astype(np.int32))
+    cv2.fillConvexPoly(area, hull, 1.0)
+    return area
