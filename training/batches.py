@@ -100,7 +100,7 @@ def make_batch(library: Library, recipe: Recipe, iteration: int) -> Batch:
     contents = render(stills.contents, motion, coverage)
     targets = render(stills.targets, motion, coverage)
     pictures, content, faces = _apart(contents, data.frames // 2)
-    inputs = _trouble(random, pictures, data.noise)
+    inputs = _trouble(random, pictures, data)
     batch = _batch(random, stills, inputs, targets, data, data.batch // 2)
     return replace(batch, motion=motion, coverage=coverage, content=content, faces=faces)
 
@@ -120,7 +120,7 @@ def _single_frames(random: np.random.Generator, library: Library, data: DataConf
         return torch.cat([clips[..., : data.window, : data.window], torch.stack(moved)])
 
     pictures, *_ = _apart(stills.contents, 0)
-    contents = windows(_trouble(random, pictures, data.noise))
+    contents = windows(_trouble(random, pictures, data))
     _, content, faces = _apart(windows(stills.contents), 0)
     twice = replace(
         stills,
@@ -266,13 +266,14 @@ def _window(
     return picture[top : top + side, left : left + side]
 
 
-def _trouble(random: np.random.Generator, clips: Tensor, noise: float) -> Tensor:
+def _trouble(random: np.random.Generator, clips: Tensor, data: DataConfig) -> Tensor:
     """What cameras and encoders do to frames [B,T,3,s,s]; the targets know nothing of it."""
     out = clips.clone()
     for clip in out:
         if random.random() < 0.2:
             small = F.interpolate(clip, scale_factor=0.5, mode="bilinear", antialias=True)
             clip.copy_(F.interpolate(small, size=clip.shape[-2:], mode="bicubic"))
+        clip.copy_(torch.lerp(clip.mean(), clip, random.uniform(data.contrast, 1)))
         gain = random.uniform(0.85, 1.15)
         for frame in clip:
             frame.mul_(gain * random.normal(1, 0.01))
@@ -281,7 +282,7 @@ def _trouble(random: np.random.Generator, clips: Tensor, noise: float) -> Tensor
             for frame in clip:
                 frame.copy_(_compressed(frame, quality))
         if random.random() < 0.75:
-            deviation = random.uniform(0, noise) / 255
+            deviation = random.uniform(0, data.noise) / 255
             grain = random.standard_normal(tuple(clip.shape), np.float32) * deviation
             clip.add_(torch.from_numpy(grain))
     return out.clamp_(0, 1)

@@ -127,6 +127,14 @@ def contrast(pictures: Tensor) -> Tensor:
     return ((across + down) / 2).clamp(min=0.01)
 
 
+def shown(pictures: Tensor) -> Tensor:
+    """Pictures as a screen shows them, 0..1; a tenth of what is beyond is left, to learn from.
+
+    A line that is blacker than black looks black, so its strength must not be held against it.
+    """
+    return torch.lerp(pictures.clamp(0, 1), pictures, 0.1)
+
+
 def beyond(value: Tensor, free: float) -> Tensor:
     """What of a value is more than costs nothing."""
     return F.relu(value - free)

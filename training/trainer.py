@@ -242,7 +242,7 @@ class Trainer:
         flats = batch.flat
         code, full = codes[::2][: len(flats)], strength[::2][: len(flats)]
         flat = generator(flats, code, full)
-        return out.unflatten(0, (clips, frames)).float(), flat.float()
+        return losses.shown(out.unflatten(0, (clips, frames)).float()), flat.float()
 
     def _supervised(self, batch: Batch, out: Tensor, flat: Tensor) -> dict[str, Tensor]:
         """Terms that need no other network."""
