@@ -277,7 +277,7 @@ def _trouble(random: np.random.Generator, clips: Tensor, data: DataConfig) -> Te
         gain = random.uniform(0.85, 1.15)
         for frame in clip:
             frame.mul_(gain * random.normal(1, 0.01))
-        if random.random() < 0.25:
+        if random.random() < 0.5:
             quality = int(random.integers(30, 85))
             for frame in clip:
                 frame.copy_(_compressed(frame, quality))
@@ -296,10 +296,16 @@ def _compressed(frame: Tensor, quality: int) -> Tensor:
 
 
 def _flat(random: np.random.Generator, count: int, noise: float) -> Tensor:
-    colors = random.uniform(0, 1, (count, 3, 1, 1)).astype(np.float32)
+    """Walls and skies: colours that shade into others, or do not, with noise or compressed."""
+    colors = random.uniform(0, 1, (count, 3, 1, 1))
+    shade = random.normal(0, 0.2, (count, 1, 3, 3)) * random.uniform(0, 1, (count, 1, 1, 1))
+    coarse = torch.from_numpy((colors + shade).astype(np.float32))
+    pictures = F.interpolate(coarse, (FLAT_SIDE, FLAT_SIDE), mode="bicubic")
     grain = random.standard_normal((count, 3, FLAT_SIDE, FLAT_SIDE), np.float32)
-    grain *= random.uniform(0, noise) / 255
-    return rgb_to_planes(torch.from_numpy(colors + grain).clamp(0, 1))
+    pictures += torch.from_numpy(grain) * float(random.uniform(0, noise) / 255)
+    for picture in pictures[::2]:
+        picture.copy_(_compressed(picture, int(random.integers(30, 85))))
+    return rgb_to_planes(pictures.clamp(0, 1))
 
 
 def _planes(clips: Tensor) -> Tensor:

@@ -166,10 +166,15 @@ def equivariance(here: Tensor, there: Tensor, rows: int, columns: int, border: i
     return (interior(seen, border) - interior(same, border)).abs().mean()
 
 
-def flatness(output: Tensor) -> Tensor:
-    """Deviation of each channel of an output that ought to be flat."""
-    centred = output - output.mean((2, 3), keepdim=True)
-    return centred.square().mean((2, 3)).add(1e-8).sqrt().mean()
+def flatness(output: Tensor, cell: int) -> Tensor:
+    """Deviation of each channel of an output that ought to be smooth from its own shading.
+
+    Args:
+        cell: side of the squares whose means are the shading, pixels; a divisor of the sides.
+    """
+    means = F.avg_pool2d(output, cell)
+    shading = F.interpolate(means, size=output.shape[-2:], mode="bilinear")
+    return (output - shading).square().mean((2, 3)).add(1e-8).sqrt().mean()
 
 
 def interior(x: Tensor, border: int) -> Tensor:
