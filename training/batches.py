@@ -46,7 +46,8 @@ class Batch:
         mix: [B,1], share of the second style, 0 for most clips.
         pictures: [B,3,256,256], the first style's picture, for the style encoder.
         patches: [B,3,s,s], parts of the style's picture.
-        flat: [F,6,64,64], planes of one colour with a little noise, one for every two pictures.
+        flat: [F,6,64,64], planes of smooth shades, noisy or compressed, one for every two
+            pictures.
         shifts: [B/2,2], of single frames: clip B/2 + i shows what clip i shows from
             (rows, columns) further on; None for moving clips.
         motion, coverage: what moved where; None for single frames.
