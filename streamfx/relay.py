@@ -118,6 +118,7 @@ class Relay:
 
 def _sink_line(status: SinkStatus) -> str:
     lost = f", {status.dropped} lost" if status.dropped else ""
+    late = f", {status.late_ms:.0f} ms late" if status.late_ms else ""
     if status.state == "sending":
-        return f"{status.shown} {status.pictures} frames{lost}"
+        return f"{status.shown} {status.pictures} frames{late}{lost}"
     return f"{status.shown} {status.state}" + (f" ({status.error})" if status.error else "")

@@ -94,9 +94,12 @@ class CameraSink(ThreadedSource):
             ticks, last = Ticks(self._fps, time.monotonic()), None
             while not self._stop.is_set():
                 frame = self._latest
-                if frame is not None and frame is not last:
+                if frame is None or frame is last:
+                    output.write(shown)
+                else:
                     shown, last = fitted(frame, self._size, mirror=self._mirror), frame
-                output.write(shown)
+                    output.write(shown)
+                    self._board.was_late(time.monotonic() - frame.time)
                 self._board.sent(shown.y.nbytes * 3 // 2, picture=True)
                 self._stop.wait(ticks.wait(time.monotonic()))
         except (StreamFXError, OSError) as error:

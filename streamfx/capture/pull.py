@@ -39,7 +39,8 @@ class LiveSource(ThreadedSource):
             where it cannot be opened, and returns within 10 s.
         close_input: lets go of what an opening holds; called after each.
         on_end: called once from the source's thread, with None, when a recording that was
-            named by a URL has been played to its end; what is live has none.
+            named by a URL has been played to its end. None: what comes is live, whatever it
+            says of its length, as a publisher's does.
         say: takes one sentence about every change.
     """
 
@@ -50,7 +51,7 @@ class LiveSource(ThreadedSource):
         open_input: Opener,
         *,
         close_input: Callable[[], None] = lambda: None,
-        on_end: Callable[[Exception | None], None] = lambda _: None,
+        on_end: Callable[[Exception | None], None] | None = None,
         say: Callable[[str], None] | None = None,
     ) -> None:
         super().__init__(f"{destination.name}-source")
@@ -85,7 +86,7 @@ class LiveSource(ThreadedSource):
         self._attendance.ended()
         self._over.set()
         watch.join()
-        if self._played:
+        if self._played and self._on_end is not None:
             self._on_end(None)
 
     def _play_once(self) -> str | None:
@@ -97,9 +98,10 @@ class LiveSource(ThreadedSource):
             self._attendance.connected()
             with container:
                 # What says how long it is, is no live stream and has a speed of its own.
-                clock = FileClock() if container.duration else LiveClock()
+                is_recording = bool(container.duration) and self._on_end is not None
+                clock = FileClock() if is_recording else LiveClock()
                 Player(self._attendance, container, clock, self._stop, repr(self._shown)).play()
-                self._played = bool(container.duration)
+                self._played = is_recording
         except _FAILURES as error:
             return self._reason(error)
         except Exception as error:  # a thread must not end in silence

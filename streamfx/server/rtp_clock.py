@@ -71,8 +71,9 @@ class SourceClock:
     """When the frames of a publisher were captured, in seconds of our monotonic clock.
 
     The sender reports of both tracks carry the publisher's own clock, so that sound and picture
-    keep their distance. Its distance to ours is the least seen on the way of a report. A track
-    without (believable) reports is placed by the arrival of its packets. Thread safe.
+    keep their distance. Its distance to ours is the least seen on the way of a report or, where
+    that is less, of a frame. A track without (believable) reports is placed by the arrival of
+    its packets. Thread safe.
 
     Args:
         rates: ticks per second of the tracks, by kind.
@@ -109,8 +110,12 @@ class SourceClock:
             time = ticks / track.rate + track.arrival.value
             if track.report is not None and self._ntp.value is not None:
                 seconds, origin = track.report
-                reported = seconds + (ticks - origin) / track.rate + self._ntp.value
-                if abs(reported - time) < JUMP:
-                    time = reported
+                sent = seconds + (ticks - origin) / track.rate
+                if abs(sent + self._ntp.value - time) < JUMP:
+                    # Nothing is captured after it came: then all reports were late. Both tracks
+                    # move, or one that is held to `now` alone would leave the other.
+                    if sent + self._ntp.value > now:
+                        self._ntp.add(now - sent, now)
+                    time = sent + self._ntp.value
             track.last = max(min(time, now), track.last + _TICK)
             return track.last

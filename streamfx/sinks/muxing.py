@@ -59,16 +59,30 @@ class Muxer:
         target: a path, or a file that is the muxer's own from now on.
         form: FFmpeg's name of the format.
         size: (width, height) of the pictures.
+        open_file: opens, for writing, the files that a format writes beside `target`, and
+            `target` itself where it is a path: (path, FFmpeg's flags and options).
 
     Raises:
         av.error.FFmpegError, OSError: it cannot be written, here or in any method.
     """
 
     def __init__(
-        self, target: str | File, form: str, size: Size, fps: float, options: Mapping[str, str]
+        self,
+        target: str | File,
+        form: str,
+        size: Size,
+        fps: float,
+        options: Mapping[str, str],
+        open_file: Callable[[str, int, dict[str, str]], File] | None = None,
     ) -> None:
         self._file = None if isinstance(target, str) else target
-        output: OutputContainer = av.open(target, "w", format=form, options={**_AT_ONCE, **options})
+        output: OutputContainer = av.open(
+            target,
+            "w",
+            format=form,
+            options={**_AT_ONCE, **options},
+            io_open=open_file,
+        )
         self._output = output
         rate = Fraction(fps).limit_denominator(1001)
         video: Any = output.add_mux_stream("h264", rate=rate, width=size[0], height=size[1])

@@ -6,11 +6,16 @@ in fragments, Matroska, MPEG-TS or FLV. So it is no file of another name that be
 
 from __future__ import annotations
 
+from io import FileIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from streamfx.errors import StreamFXError
 from streamfx.sinks.feed import KEY_EVERY, Item
 from streamfx.sinks.muxing import FLV, MP4, MPEG_TS, Muxer, Size
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 _FORMS = {
     ".mp4": ("mp4", MP4),
@@ -20,6 +25,22 @@ _FORMS = {
 }
 _MOST_NAMES = 100_000
 _SEGMENTS = 6  # in the playlist
+
+
+class _Whole(FileIO):
+    """A file that takes all that is written, or fails: FFmpeg does not look how much was taken."""
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        left = memoryview(data).cast("B")
+        size = len(left)
+        while left:
+            left = left[super().write(left) :]
+        return size
+
+
+def _replaced(name: str, _flags: int, _options: dict[str, str]) -> _Whole:
+    """A file that is written anew."""
+    return _Whole(name, "w")
 
 
 class Recording:
@@ -71,7 +92,7 @@ class Recording:
         self.close()
         self._muxer = None
         form, options = _FORMS[self._path.suffix.lower()]
-        file = _free(self._path, numbered=self._segment is not None).open("xb", buffering=0)
+        file = _Whole(_free(self._path, numbered=self._segment is not None), "x")
         self._muxer = Muxer(file, form, self._size, self._fps, options)
         self._begun = {"video": item.pts, "audio": round(item.time * 48_000)}
         self._ends = item.time + (self._segment or 0)
@@ -108,7 +129,8 @@ class HlsOutput:
             "hls_start_number_source": "epoch",
             "hls_segment_filename": str(self._path.with_name(f"{self._path.stem}-%d.ts")),
         }
-        self._muxer = Muxer(str(self._path), "hls", size, fps, options)
+        # FFmpeg's own files would lose what a full disk does not take without a word.
+        self._muxer = Muxer(str(self._path), "hls", size, fps, options, _replaced)
 
     def write(self, item: Item) -> None:
         assert self._muxer is not None

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import statistics
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Literal
 
 SinkState = Literal["waiting", "connecting", "sending", "retrying", "closed"]
+
+_DELAYS = 31  # pictures that `late_ms` is the median of
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,8 @@ class SinkStatus:
         sent_bytes: of pictures and sound, before they were put into a container.
         dropped: packets that were left out because the sink was too slow.
         connects: how often it began.
+        late_ms: of a camera, how much later than it was captured a picture is shown, the median
+            of the last ones; 0 before the first. What is sent has time stamps instead.
         error: what went wrong last, "" if nothing did.
     """
 
@@ -31,6 +37,7 @@ class SinkStatus:
     sent_bytes: int = 0
     dropped: int = 0
     connects: int = 0
+    late_ms: float = 0.0
     error: str = ""
 
 
@@ -44,6 +51,7 @@ class Board:
     def __init__(self, shown: str, say: Callable[[str], None]) -> None:
         self._lock = Lock()
         self._status = SinkStatus(shown)
+        self._late: deque[float] = deque(maxlen=_DELAYS)
         self._say = say
 
     @property
@@ -81,6 +89,12 @@ class Board:
                 pictures=self._status.pictures + picture,
                 sent_bytes=self._status.sent_bytes + size,
             )
+
+    def was_late(self, seconds: float) -> None:
+        """A picture was shown so long after it was captured."""
+        with self._lock:
+            self._late.append(1000 * seconds)
+            self._status = replace(self._status, late_ms=statistics.median(self._late))
 
     def lost(self, packets: int) -> None:
         """Packets were left out."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -128,8 +129,11 @@ def test_it_is_never_idle(stream: LiveStream) -> None:
     wait_for(lambda: opened and len(opened[0].frames) > 3)
     camera = opened[0]
     assert len({id(frame) for frame in camera.frames}) == 1, "the card"
-    stream.push(grey(180), 0)
-    wait_for(lambda: camera.frames[-1].y.max() == 180)
+    assert sink.status.late_ms == 0
+    stream.push(grey(180), time.monotonic() - 0.5)
+    wait_for(lambda: sink.status.late_ms)
+    assert camera.frames[-1].y.max() == 180
+    assert sink.status.late_ms >= 500
     shown = len(camera.frames)
     wait_for(lambda: len(camera.frames) > shown + 10, "the last picture again and again")
     assert {(f.width, f.height) for f in camera.frames} == {(96, 96)}

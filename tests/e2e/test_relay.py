@@ -90,6 +90,32 @@ def test_what_is_wrong_is_said_in_a_sentence(
     assert "Traceback" not in done.stderr
 
 
+def test_sound_alone_is_refused_and_leaves_no_recording(tmp_path: Path) -> None:
+    pack = packs.tiny_pack(tmp_path)
+    sound, target = videos.make_sound(tmp_path / "talk.m4a"), tmp_path / "show.mp4"
+    done = run("relay", sound, "--to", target, "--quiet", "--pack", pack.path, *FLAGS)
+    assert done.returncode == 2
+    assert "'talk.m4a' holds no picture: there is nothing to restyle" in done.stderr
+    assert not target.exists()
+
+
+def test_a_camera_that_is_missing_at_the_start_is_waited_for(tmp_path: Path) -> None:
+    pack = packs.tiny_pack(tmp_path)
+    target, log = tmp_path / "show.mkv", tmp_path / "relay.log"
+    command = [*RUN, "relay", "device:/dev/video99", "--to", str(target), "--quiet", *FLAGS]
+    with log.open("w") as errors:
+        process = subprocess.Popen([*command, "--pack", str(pack.path)], stderr=errors)
+    try:
+        wait_for(lambda: "trying again" in log.read_text(), "the sentence")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
+        process.wait()
+    assert log.read_text().count("device:video99 cannot be opened: No such file") == 1
+    assert not target.exists()
+
+
 def test_a_key_is_never_written_anywhere(tmp_path: Path) -> None:
     pack = packs.tiny_pack(tmp_path)
     clip = videos.make_video(tmp_path / "in.mp4", frames=45)

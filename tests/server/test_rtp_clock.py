@@ -68,6 +68,21 @@ def test_one_report_can_be_late_without_moving_anything() -> None:
     assert sender.packet("video", 102.0, 102.05) == pytest.approx(102.01, abs=0.002)
 
 
+def test_reports_that_are_all_late_part_nothing() -> None:
+    """As where the machine is so busy that it looks at them half a second later."""
+    sender = Sender()
+    sender.packet("video", 100.0, 100.3)
+    sender.packet("audio", 100.0, 100.02)
+    for kind in ("video", "audio"):
+        sender.report(kind, 100.0, 100.5)
+    for n in range(1, 20):
+        captured = 100.5 + n / 10
+        audio = sender.packet("audio", captured, captured + 0.02)
+        video = sender.packet("video", captured, captured + 0.3)
+        assert abs(video - audio) < 0.002
+        assert video == pytest.approx(captured + 0.02, abs=0.002)
+
+
 @pytest.mark.parametrize("jump", [3600.0, -3600.0, 5.0, -86_400.0])
 def test_a_publisher_whose_clock_is_set_stays_in_time(jump: float) -> None:
     sender = Sender()

@@ -22,6 +22,7 @@ from serving import serving
 
 RIG = Path(__file__).parents[1] / "rigs" / "obs-rig.sh"
 SCRIPT = Path(__file__).parents[2] / "obs" / "streamfx.py"
+LISTS = Path(__file__).with_name("obs_lists.py")
 SECONDS = 40
 
 
@@ -120,19 +121,24 @@ def test_obs_connect_shows_a_stream_of_a_server(tmp_path: Path) -> None:
         # Once more: it is brought up to date and stays one.
         look = f"{connect} && {connect} && {sys.executable} {__file__} {socket} {shot} Painted"
         command = ["bash", str(RIG), "--size", "320x180", "--fps", "10", "--ws", str(socket)]
-        command += ["--dir", str(tmp_path / "obs"), "--exec", look, "", str(SECONDS)]
+        command += ["--dir", str(tmp_path / "obs"), "--script", str(LISTS)]
+        command += ["--exec", look, "", str(SECONDS)]
         path = os.pathsep.join([str(Path(__file__).parents[1] / "support"), str(tmp_path)])
+        listed = tmp_path / "listed.json"
+        script = {"SCRIPT": str(SCRIPT), "SERVER": server.url, "LISTED": str(listed)}
         done = subprocess.run(
             command,
             capture_output=True,
             text=True,
             timeout=180,
             check=False,
-            env=os.environ | {"PYTHONPATH": path},
+            env=os.environ | {"PYTHONPATH": path} | script,
         )
     assert done.returncode == 0, done.stderr
     assert "Painted: added to the scene 'Scene'" in done.stdout
     assert "Painted: brought up to date in the scene 'Scene'" in done.stdout
+    names = [style.name for style in pack.styles]
+    assert json.loads(listed.read_text()) == {"stream": ["", "demo"], "style": ["", *names]}
 
 
 if __name__ == "__main__":

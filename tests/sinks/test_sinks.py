@@ -41,7 +41,7 @@ def stream(tmp_path: Path) -> Iterator[LiveStream]:
 
 
 def sink(stream: LiveStream, name: str, said: list[str] | None = None) -> Sink:
-    found = open_sink(parse_sink(name), stream, say=(said or []).append)
+    found = open_sink(parse_sink(name), stream, say=([] if said is None else said).append)
     found.start()
     return found
 
@@ -97,6 +97,7 @@ def test_hls_has_whole_segments(stream: LiveStream, tmp_path: Path) -> None:
             assert next(file.decode(video=0)).key_frame
     live.stop()
     assert "#EXT-X-ENDLIST" in playlist.read_text()
+    assert {path.suffix for path in tmp_path.glob("live*")} == {".m3u8", ".ts"}
 
 
 @pytest.mark.parametrize("scheme", ["tcp", "http"])

@@ -62,6 +62,29 @@ def test_a_stream_goes_to_a_server_and_comes_from_it(
     assert TOKEN not in "".join(said)
 
 
+def test_a_server_that_comes_back_is_sent_to_again(
+    streams: tuple[LiveStream, LiveStream], tmp_path: Path
+) -> None:
+    said: list[str] = []
+    config = config_of(tmp_path / "tiny.stylepack", live={"enabled": False}, port=free_port())
+    name = f"whip+http://127.0.0.1:{config.port}/whip/live"
+    push = open_sink(parse_sink(name), streams[0], say=said.append)
+    beside = open_sink(parse_sink(str(tmp_path / "beside.mkv")), streams[0])
+    beside.start()
+    with running(config):
+        push.start()
+        wait_for(lambda: push.status.pictures > 5, "pictures that go out")
+    wait_for(lambda: push.status.state == "retrying", "its loss")
+    with running(config) as server:
+        wait_for(lambda: push.status.connects == 2, "its return")
+        wait_for(
+            lambda: (s := server.hub.get("live")) and s.stats().frames_in > 5, "pictures again"
+        )
+        push.stop()
+    beside.stop()
+    assert (beside.status.connects, beside.status.dropped) == (1, 0)
+
+
 def test_a_server_that_is_not_there_is_said(streams: tuple[LiveStream, LiveStream]) -> None:
     said: list[str] = []
     port = free_port()
