@@ -2,7 +2,8 @@
 
 `load` gives an engine for a graph; `backends` says what this machine has. A named back end is
 used or refused. "auto" takes the best one that is ready, `Engine.info` says which that was, and a
-better one that must be built first is built beside it.
+better one that must be built first is built beside it. On a CPU,
+what `streamfx.engines.tuning` has measured to be fastest takes the place of the defaults.
 """
 
 from __future__ import annotations
@@ -90,7 +91,7 @@ def load(
     """
     options = options or EngineOptions()
     if backend != "auto":
-        return choose(backend).load(graph, size=size, batch=batch, options=options)
+        return _load(choose(backend), backend, graph, size, batch, options)
     unready: list[Backend] = []
     errors: list[EngineError] = []
     for each in _available(backends()):
@@ -98,7 +99,7 @@ def load(
             unready.append(each)
             continue
         try:
-            engine = each.load(graph, size=size, batch=batch, options=options)
+            engine = _load(each, backend, graph, size, batch, options)
         except EngineError as error:
             errors.append(error)
             log.warning("%s is left out: %s", each.name, error)
@@ -119,6 +120,29 @@ def choose(name: str) -> Backend:
         names = ", ".join(each.name for each in known)
         raise EngineError(f"there is no back end {name!r}; use auto, {names}")
     return next(_available(asked))
+
+
+def _load(
+    backend: Backend,
+    asked: str,
+    graph: bytes,
+    size: tuple[int, int],
+    batch: int,
+    options: EngineOptions,
+) -> Engine:
+    """An engine of `backend`, or in a CPU's place of what was measured to be fastest on it."""
+    from streamfx.engines.choices import CPU_BACKENDS, remembered
+
+    if backend.name in CPU_BACKENDS:
+        choice = remembered(graph, size, backend=asked, batch=batch, options=options)
+        if choice is not None:
+            try:
+                engine = choice.load(graph, size=size, batch=batch)
+                log.info("%s was measured to be fastest here and is taken", choice)
+                return engine
+            except EngineError as error:
+                log.warning("%s, which was measured to be fastest, is left out: %s", choice, error)
+    return backend.load(graph, size=size, batch=batch, options=options)
 
 
 def _available(asked: tuple[Backend, ...]) -> Iterator[Backend]:

@@ -6,6 +6,7 @@ import io
 import sys
 from collections import OrderedDict
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -40,16 +41,55 @@ _FIXES = {
 _WRAPPERS = 24
 
 
+@dataclass(frozen=True)
+class Placement:
+    """On which of the CPU's cores OpenVINO's threads run; None leaves it to OpenVINO.
+
+    Attributes:
+        pinning: whether each thread stays on one core.
+        hyper_threading: whether both threads of a core are used.
+        fast_cores_only: of a CPU that has fast ones and others that save power.
+    """
+
+    pinning: bool | None = None
+    hyper_threading: bool | None = None
+    fast_cores_only: bool = False
+
+    def properties(self) -> dict[str, Any]:
+        """The same in OpenVINO's words."""
+        properties: dict[str, Any] = {}
+        if self.pinning is not None:
+            properties["ENABLE_CPU_PINNING"] = self.pinning
+        if self.hyper_threading is not None:
+            properties["ENABLE_HYPER_THREADING"] = self.hyper_threading
+        if self.fast_cores_only:
+            kinds = _openvino().properties.hint.SchedulingCoreType
+            properties["SCHEDULING_CORE_TYPE"] = kinds.PCORE_ONLY
+        return properties
+
+    def __str__(self) -> str:
+        said = {
+            "pinned": self.pinning is True,
+            "not pinned": self.pinning is False,
+            "both threads of a core": self.hyper_threading is True,
+            "one thread a core": self.hyper_threading is False,
+            "fast cores only": self.fast_cores_only,
+        }
+        return ", ".join(words for words, holds in said.items() if holds)
+
+
 class OpenVINOBackend(NeedsNoBuild):
     """The precision hint is always explicit, because OpenVINO would choose by itself. Nothing is
     cached on disk.
 
     Args:
         device: "CPU" (bf16 where it lists it), or Intel's "GPU" or "NPU" (fp16).
+        placement: of the threads, on the CPU.
     """
 
-    def __init__(self, device: str = "CPU") -> None:
+    def __init__(self, device: str = "CPU", placement: Placement | None = None) -> None:
         self._device = device
+        self._placement = placement or Placement()
         self.name = "openvino" if device == "CPU" else f"openvino-{device.lower()}"
 
     def probe(self) -> Available | Unavailable:
@@ -92,8 +132,10 @@ class OpenVINOBackend(NeedsNoBuild):
         threads = options.thread_count()
         model, spec = graphs.read_graph(graph)
         inputs, outputs = graphs.tensor_specs(spec, size, batch)
-        frozen = graphs.freeze(model, inputs).SerializeToString()
-        compiled = _compile(frozen, self._device, precision, threads)
+        frozen = read_model(graphs.freeze(model, inputs).SerializeToString())
+        compiled = compile_model(
+            frozen, self._device, precision, threads, self._placement.properties()
+        )
         for port in compiled.outputs:
             name = next(iter(port.names & outputs.keys()), None)
             shape = tuple(port.shape) if port.partial_shape.is_static else None
@@ -185,15 +227,38 @@ def _version() -> str:
     return str(openvino.__version__).partition("-")[0]
 
 
-def _compile(graph: bytes, device: str, precision: str, threads: int) -> Any:
-    openvino = _openvino()
-    types = openvino.Type
+def read_model(graph: bytes) -> Any:
+    """An ONNX graph as an `openvino.Model`.
+
+    Raises:
+        EngineError: OpenVINO refuses it.
+    """
+    try:
+        return _core().read_model(io.BytesIO(graph))
+    except RuntimeError as error:
+        raise EngineError(f"OpenVINO cannot compile the graph: {cause(error)}") from error
+
+
+def compile_model(
+    model: Any, device: str, precision: str, threads: int, properties: Mapping[str, Any]
+) -> Any:
+    """An `openvino.CompiledModel` for one frame at a time.
+
+    Args:
+        model: see `read_model`.
+        device, precision, threads: in our words.
+        properties: more of them, in OpenVINO's words; on the CPU alone.
+
+    Raises:
+        EngineError: OpenVINO refuses the model, or takes another precision.
+    """
+    types = _openvino().Type
     element = {"bf16": types.bf16, "fp16": types.f16, "fp32": types.f32}[precision]
     config = {"INFERENCE_PRECISION_HINT": element, "PERFORMANCE_HINT": "LATENCY"}
     if device == "CPU":
-        config |= {"NUM_STREAMS": 1, "INFERENCE_NUM_THREADS": threads}
+        config |= {"NUM_STREAMS": 1, "INFERENCE_NUM_THREADS": threads} | dict(properties)
     try:
-        compiled = _core().compile_model(_core().read_model(io.BytesIO(graph)), device, config)
+        compiled = _core().compile_model(model, device, config)
         taken = compiled.get_property("INFERENCE_PRECISION_HINT")
     except RuntimeError as error:
         raise EngineError(f"OpenVINO cannot compile the graph: {cause(error)}") from error

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from streamfx import engines, machine
 from streamfx.color import frame_to_rgb
 from streamfx.engines.base import EngineOptions, Precision
+from streamfx.engines.choices import CPU_BACKENDS, remembered
 from streamfx.errors import InputError, StreamFXError
 from streamfx.expressions import parse_expression, resolve
 from streamfx.frames import Frame
@@ -172,6 +173,11 @@ def measure(job: Job, progress: Progress = lambda _label, _share: None) -> Resul
         size = (frames[0].height, frames[0].width)
         options = EngineOptions(job.precision, job.threads)
         engine = engines.load(job.pack.generator, size, backend=job.backend, options=options)
+        tuned = None
+        if engine.info.backend in CPU_BACKENDS:
+            tuned = remembered(
+                job.pack.generator, size, backend=job.backend, batch=1, options=options
+            )
         peer = _peer() if job.peer else None
         pictures = [frame_to_rgb(frame) for frame in _spread(frames, _PEER_FRAMES)]
         with Stylizer(
@@ -202,6 +208,7 @@ def measure(job: Job, progress: Progress = lambda _label, _share: None) -> Resul
         "backend": engine.info.backend,
         "precision": engine.info.precision,
         "threads": engine.info.threads,
+        "tuned": None if tuned is None else str(tuned),
         "device": engine.info.device,
         "cpu": machine.cpu_name(),
         "cores": machine.cores(),

@@ -1,4 +1,4 @@
-"""`streamfx engines`: build engines ahead of time, and look after those that are there."""
+"""`streamfx engines`: build engines ahead of time, measure the CPU's, look after what is there."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from streamfx.engines.cache import Entry, Key
+    from streamfx.engines.choices import Remembered
+    from streamfx.engines.tuning import Tuning
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -65,19 +69,86 @@ def build(
             print(path)
 
 
+@app.command()
+def tune(
+    pack: Annotated[str, typer.Argument(help="A style pack: its name or file.")] = "default",
+    *,
+    size: Annotated[
+        str, typer.Option(help="Sizes of the frames, measured one by one: 1280x720,1920x1080.")
+    ] = "1280x720",
+    backend: Annotated[
+        Literal["auto", "openvino", "onnxruntime"], typer.Option(help="A named one is kept.")
+    ] = "auto",
+    precision: Annotated[
+        Literal["auto", "fp32", "bf16"], typer.Option(help="A named one is kept.")
+    ] = "auto",
+    threads: Annotated[int | None, typer.Option(min=1, help="A named number is kept.")] = None,
+    seconds: Annotated[
+        float, typer.Option(min=1, max=600, help="For each size: then nothing new begins.")
+    ] = 12.0,
+    as_json: _AsJson = False,
+) -> None:
+    """Measure how this machine's CPU restyles fastest, and remember it.
+
+    Whatever runs later on the CPU with the same pack, size, --backend, --precision and --threads
+    takes the winner. Let nothing else run meanwhile.
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from streamfx.engines.base import EngineOptions
+    from streamfx.engines.tuning import tune as measure
+    from streamfx.machine import load_average
+    from streamfx.styles import find_pack
+
+    sizes = _sizes(size)
+    graph = find_pack(pack).generator
+    load = load_average()
+    rows = []
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        for width, height in sizes:
+            task = bar.add_task(f"{width}x{height}", total=1.0)
+            found = measure(
+                graph,
+                (height, width),
+                backend=backend,
+                options=EngineOptions(precision, threads),
+                seconds=seconds,
+                progress=lambda label, share, task=task: bar.update(  # type: ignore[misc]
+                    task, description=label, completed=share
+                ),
+            )
+            rows.append((f"{width}x{height}", found))
+    if as_json:
+        print(json.dumps([_tuning_row(name, found) for name, found in rows], indent=1))
+        return
+    console = Console()
+    for name, found in rows:
+        console.print(_tuning_table(name, found))
+        if not found.complete:
+            console.print("Time ran out before everything was measured: give more --seconds.")
+    if load is not None and load > 0.5:
+        console.print(
+            f"The machine was busy before the start (load {load:.1f}): measure again when idle."
+        )
+
+
 @app.command(name="list")
 def list_(*, as_json: _AsJson = False) -> None:
-    """Show the engines that have been built."""
+    """Show the engines that have been built, and what was measured to be fastest on CPUs."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     from streamfx.engines.cache import EngineCache
+    from streamfx.engines.choices import ChoiceMemory
 
     cache = EngineCache()
     entries = list(cache.entries())
+    choices = ChoiceMemory().all()
     if as_json:
-        print(json.dumps([_row(entry) for entry in entries], indent=1))
+        rows = {"engines": list(map(_row, entries)), "choices": list(map(_choice_row, choices))}
+        print(json.dumps(rows, indent=1))
         return
     console = Console()
     if entries:
@@ -91,6 +162,11 @@ def list_(*, as_json: _AsJson = False) -> None:
         console.print(table)
     else:
         print("No engine has been built; the CPU's need none.")
+    if choices:
+        table = Table("measured on the CPU", "size", "fastest", "ms", "default ms", "graph")
+        for each in choices:
+            table.add_row(*map(Text, _choice_cells(each)))
+        console.print(table)
     console.print(f"In {cache.folder}", markup=False, highlight=False, soft_wrap=True)
 
 
@@ -150,11 +226,13 @@ def verify(
 
 @app.command()
 def clear() -> None:
-    """Remove every built engine."""
+    """Remove every built engine, and forget what was measured on the CPU."""
     from streamfx.engines.cache import EngineCache
+    from streamfx.engines.choices import ChoiceMemory
 
     cache = EngineCache()
     print(f"{cache.clear()} files removed from {cache.folder}")
+    print(f"{ChoiceMemory().clear()} measured choices forgotten")
 
 
 def _sizes(text: str) -> list[tuple[int, int]]:
@@ -199,3 +277,46 @@ def _row(entry: Entry) -> dict[str, object]:
         "problem": entry.problem or None,
         **facts,
     }
+
+
+def _choice_row(each: Remembered) -> dict[str, object]:
+    from dataclasses import asdict
+
+    return asdict(each)
+
+
+def _choice_cells(each: Remembered) -> tuple[str, ...]:
+    key = each.key
+    return (
+        f"{key.cpu}, {key.cores} cores",
+        f"{key.width}x{key.height}",
+        str(each.choice),
+        f"{each.milliseconds:.1f}",
+        f"{each.default_milliseconds:.1f}",
+        key.graph[:12],
+    )
+
+
+def _tuning_row(size: str, found: Tuning) -> dict[str, object]:
+    return {
+        "size": size,
+        "best": str(found.best),
+        "default": str(found.default),
+        "milliseconds": {str(choice): ms for choice, ms in found.milliseconds.items()},
+        "complete": found.complete,
+    }
+
+
+def _tuning_table(size: str, found: Tuning) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=f"{size}: {found.best}")
+    for name in ("", "ms", "gain"):
+        table.add_column(name, justify="right" if name else "left")
+    default = found.milliseconds[found.default]
+    for choice, ms in found.milliseconds.items():
+        words = f"{choice} (default)" if choice == found.default else str(choice)
+        style = "green" if choice == found.best else ""
+        table.add_row(Text(words, style), f"{ms:.2f}", f"{100 * (1 - ms / default):+.1f} %")
+    return table

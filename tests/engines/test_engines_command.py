@@ -39,7 +39,7 @@ def test_an_empty_cache(folder: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert run("list") == 0
     assert str(folder) in capsys.readouterr().out
     assert run("list", "--json") == 0
-    assert json.loads(capsys.readouterr().out) == []
+    assert json.loads(capsys.readouterr().out) == {"engines": [], "choices": []}
     assert run("clear") == 0
 
 
@@ -47,7 +47,7 @@ def test_engines_are_listed_and_cleared(capsys: pytest.CaptureFixture[str]) -> N
     path = stored()
     (path.parent / "foreign.engine").write_bytes(b"what is this")
     assert run("list", "--json") == 0
-    foreign, mine = json.loads(capsys.readouterr().out)
+    foreign, mine = json.loads(capsys.readouterr().out)["engines"]
     assert "not an engine file" in foreign["problem"]
     assert (mine["backend"], mine["width"], mine["devices"]) == (
         "tensorrt-rtx",
@@ -110,6 +110,50 @@ def test_what_cannot_be_built_is_said(
 ) -> None:
     monkeypatch.setattr(TensorRTBackend, "installed", lambda _self: "1.7")
     assert run("build", str(packs.tiny_pack(tmp_path).path), *arguments) == code
+    assert message in capsys.readouterr().err
+
+
+def test_the_cpu_is_measured_listed_and_forgotten(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pack = str(packs.tiny_pack(tmp_path).path)
+    assert run("tune", pack, "--size", "64x48,32x32", "--seconds", "1", "--json") == 0
+    first, second = json.loads(capsys.readouterr().out)
+    assert (first["size"], second["size"]) == ("64x48", "32x32")
+    assert first["best"] in first["milliseconds"]
+    assert any(name.startswith("onnxruntime fp32") for name in first["milliseconds"])
+    assert run("tune", pack, "--size", "32x32", "--backend", "onnxruntime", "--threads", "1") == 0
+    assert "onnxruntime fp32, 1 thread" in capsys.readouterr().out
+    assert run("list", "--json") == 0
+    choices = json.loads(capsys.readouterr().out)["choices"]
+    asked = [(each["key"]["width"], each["key"]["backend"]) for each in choices]
+    assert asked == [(64, "auto"), (32, "auto"), (32, "onnxruntime")]
+    assert run("list") == 0
+    assert "64x48" in capsys.readouterr().out
+    assert run("clear") == 0
+    assert "3 measured choices forgotten" in capsys.readouterr().out
+    assert run("list", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["choices"] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("--size", "64"), 2, "a size is WIDTHxHEIGHT"),
+        (("--size", "63x64"), 1, "even"),
+        (("--backend", "tensorrt"), 2, "Invalid value for '--backend'"),
+        (("--backend", "onnxruntime", "--precision", "bf16"), 1, "does not list bf16"),
+        (("--threads", "0"), 2, "Invalid value for '--threads'"),
+    ],
+)
+def test_what_cannot_be_measured_is_said(
+    arguments: tuple[str, ...],
+    code: int,
+    message: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run("tune", str(packs.tiny_pack(tmp_path).path), *arguments) == code
     assert message in capsys.readouterr().err
 
 
