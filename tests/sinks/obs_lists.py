@@ -1,6 +1,6 @@
 """An OBS script for the tests: loads the shipped one, and writes down what its lists show.
 
-OBS finds SCRIPT (the shipped script), SERVER (its address) and LISTED (the file) in its
+OBS finds SHIPPED (the shipped script), SERVER (its address) and LISTED (the file) in its
 environment.
 """
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import obspython as obs
 
-_found = importlib.util.spec_from_file_location("shipped", os.environ["SCRIPT"])
+_found = importlib.util.spec_from_file_location("shipped", os.environ["SHIPPED"])
 shipped = importlib.util.module_from_spec(_found)
 _found.loader.exec_module(shipped)
 

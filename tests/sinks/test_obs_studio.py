@@ -80,7 +80,9 @@ def test_obs_is_restyled_and_shows_it(tmp_path: Path) -> None:
         ],
         stderr=(tmp_path / "relay.log").open("w"),
     )
+    plain = tmp_path / "plain.png"
     look = f"{sys.executable} {__file__} {socket} {shot}"
+    look += f" && {sys.executable} {__file__} {socket} {plain} Colour"
     command = ["bash", str(RIG), "--size", "320x180", "--fps", "10", "--ws", str(socket)]
     command += ["--media", f"http://127.0.0.1:{served}/live.ts,mpegts", "--script", str(SCRIPT)]
     command += ["--dir", str(tmp_path / "obs"), "--exec", look]
@@ -102,6 +104,9 @@ def test_obs_is_restyled_and_shows_it(tmp_path: Path) -> None:
     log = (tmp_path / "obs" / "obs.log").read_text(errors="replace")
     assert "Failed to call" not in log, "the script did not load"
     assert "pictures come" in (tmp_path / "relay.log").read_text()
+    # The colour that OBS sends comes back as another one.
+    sent, back = (cv2.imread(str(path))[60:120, 20:100].mean((0, 1)) for path in (plain, shot))
+    assert np.abs(sent - back).max() > 15, (sent, back)
 
 
 @pytest.mark.slow
@@ -125,7 +130,7 @@ def test_obs_connect_shows_a_stream_of_a_server(tmp_path: Path) -> None:
         command += ["--exec", look, "", str(SECONDS)]
         path = os.pathsep.join([str(Path(__file__).parents[1] / "support"), str(tmp_path)])
         listed = tmp_path / "listed.json"
-        script = {"SCRIPT": str(SCRIPT), "SERVER": server.url, "LISTED": str(listed)}
+        script = {"SHIPPED": str(SCRIPT), "SERVER": server.url, "LISTED": str(listed)}
         done = subprocess.run(
             command,
             capture_output=True,
