@@ -39,8 +39,12 @@ def main(folder: Path) -> None:
     clip = videos.make_video(folder / "clip.mkv", size=SIZE, times=times, last=30 // RATE)
     styled = folder / "styled.mkv"
     engine = ["--pack", str(pack.path), "--backend", "onnxruntime", "--threads", "1"]
-    streamfx("process", str(clip), "-o", str(styled), "--crf", "1", *engine)
-    wanted = [luma(frame) for frame in decoded(styled)]
+    # The clip goes round and its beginning has a past then: so it has in the second half of two.
+    twice = folder / "twice.mkv"
+    command = ["ffmpeg", "-v", "error", "-stream_loop", "1", "-i", str(clip)]
+    subprocess.run([*command, "-c", "copy", str(twice)], timeout=SECONDS, check=True)
+    streamfx("process", str(twice), "-o", str(styled), "--crf", "1", *engine)
+    wanted = [luma(frame) for frame in decoded(styled)][-FRAMES:]
     camera = ["camera", "--source", str(clip), "--loop", "--device", str(DEVICE), "--quiet"]
     camera += ["--size", "320x240", "--fps", "10", *engine]
     for round_number in range(3):
