@@ -157,7 +157,6 @@ class Subject:
         settings = {
             "pinned": Placement(pinning=True).properties(),
             "not pinned": Placement(pinning=False).properties(),
-            "denormals flushed": {"CPU_DENORMALS_OPTIMIZATION": True},
             "TBB partitioner static": {"TBB_PARTITIONER": "STATIC"},
             "TBB partitioner auto": {"TBB_PARTITIONER": "AUTO"},
         }
