@@ -65,7 +65,8 @@ class Follower:
         motion = None
         if last is not None and last.luma is not None and seen.luma is not None:
             motion = motion_between(last.luma, seen.luma, size)
-            motion = replace(motion, trust=motion.trust * min(1.0, self._age / _SETTLED))
+            if self._age < _SETTLED:
+                motion = replace(motion, trust=motion.trust * (self._age / _SETTLED))
         self._last = seen
         self._age += 1
         return last is not None, motion

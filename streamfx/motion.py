@@ -44,6 +44,10 @@ class Motion:
     motion: Floats
     trust: Floats
 
+    def inputs(self, strength: float) -> dict[str, Floats]:
+        """The graph's inputs at a strength, 0..1: what is not restyled must not be held."""
+        return {"motion": self.motion, "trust": self.trust * np.float32(strength)}
+
 
 def reduce_luma(luma: Luma) -> Luma:
     """The luma, uint8 [H, W], resized to uint8 [180, 320], whatever its aspect ratio."""

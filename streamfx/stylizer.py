@@ -241,8 +241,7 @@ class Stylizer:
         if past is not None:
             inputs |= past
         if motion is not None:
-            # What is not restyled must not be held.
-            inputs |= {"motion": motion.motion, "trust": motion.trust * self._strength}
+            inputs |= motion.inputs(self.strength)
         for name, spec in engine.inputs.items():
             if name not in inputs:
                 inputs[name] = np.zeros(spec.shape, spec.dtype)

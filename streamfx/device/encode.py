@@ -12,6 +12,7 @@ from streamfx.device.dlpack import CUDA
 from streamfx.device.frames import DeviceFrame, Surface
 from streamfx.engines.cuda import Cuda
 from streamfx.errors import StreamFXError
+from streamfx.media.planes import stamp
 
 # What NVENC's wrapper calls each encoder, by the name that FFmpeg has for the codec.
 ENCODERS = {"h264": "h264_nvenc", "hevc": "hevc_nvenc", "av1": "av1_nvenc"}
@@ -49,13 +50,7 @@ class DeviceEncoder:
         picture = av.VideoFrame.from_dlpack(
             frame.surface.lend(), format="nv12", cuda_context=self._cuda_context
         )
-        picture.pts = frame.pts
-        picture.time_base = frame.time_base
-        picture.duration = frame.duration
-        picture.colorspace = frame.color.matrix
-        picture.color_range = frame.color.range
-        picture.color_primaries = frame.color.primaries
-        picture.color_trc = frame.color.transfer
+        stamp(picture, frame)
         return self._encode(picture)
 
     def flush(self) -> list[av.Packet[Any]]:

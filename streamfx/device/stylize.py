@@ -16,7 +16,6 @@ from streamfx.engines.nv12 import to_nv12
 from streamfx.engines.residence import Resident
 from streamfx.errors import StreamFXError
 from streamfx.following import Follower
-from streamfx.motion import Motion
 from streamfx.stylizer import Stylizer
 
 Size = tuple[int, int]
@@ -129,7 +128,8 @@ class DeviceStylizer:
             inputs["strength"] = np.full((1, 1), strength, np.float32)
             if goes_on:
                 inputs |= self._past
-            inputs |= _motion_inputs(motion, strength)
+            if motion is not None:
+                inputs |= motion.inputs(strength)
             for name, spec in engine.inputs.items():
                 if name not in inputs:
                     inputs[name] = _zeros(spec)
@@ -190,14 +190,6 @@ class DeviceStylizer:
         if target.rows > source.rows:
             last = target.address + target.pitch * source.rows
             copy(last, target.pitch, last - target.pitch, target.pitch, target.row_bytes, 1, stream)
-
-
-def _motion_inputs(motion: Motion | None, strength: float) -> Tensors:
-    if motion is None:
-        return {}
-    # What is not restyled must not be held.
-    trust = np.asarray(motion.trust * np.float32(strength), np.float32)
-    return {"motion": motion.motion, "trust": trust}
 
 
 def _renewed(frame: DeviceFrame, restyled: DeviceFrame) -> DeviceFrame:

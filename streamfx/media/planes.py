@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import cast
+from typing import Protocol, cast
 
 import av
 import av.error
@@ -171,6 +171,21 @@ def video_frame(frame: Frame) -> av.VideoFrame:
     picture = av.VideoFrame(frame.width, frame.height, "yuv420p")
     for plane, values in zip(picture.planes, (frame.y, frame.u, frame.v), strict=True):
         _array(plane)[:] = values
+    stamp(picture, frame)
+    return picture
+
+
+class Stamped(Protocol):
+    """A frame's time and tags, see `streamfx.frames.Frame`."""
+
+    pts: int
+    time_base: Fraction
+    duration: int
+    color: Color
+
+
+def stamp(picture: av.VideoFrame, frame: Stamped) -> None:
+    """Give a picture for an encoder the time and the tags of `frame`."""
     picture.pts = frame.pts
     picture.time_base = frame.time_base
     picture.duration = frame.duration
@@ -178,7 +193,6 @@ def video_frame(frame: Frame) -> av.VideoFrame:
     picture.color_range = frame.color.range
     picture.color_primaries = frame.color.primaries
     picture.color_trc = frame.color.transfer
-    return picture
 
 
 def _array(plane: av.video.plane.VideoPlane) -> Plane:

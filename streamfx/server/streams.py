@@ -113,7 +113,7 @@ async def add_sink(request: web.Request) -> web.Response:
     wanted = await read_json(request, NewSink, config.limits.json_bytes)
     entry = _entry(request)
     async with _admitting(request):
-        endpoint = await asyncio.to_thread(SinkPolicy(config).admit, wanted.sink)
+        endpoint = await asyncio.to_thread(lambda: SinkPolicy(config).admit(wanted.sink))
     number = await request.app[HUB].add_sink(entry, endpoint)
     location = f"/api/streams/{entry.stream.name}/sinks/{number}"
     answer = _sink(number, entry.sinks[number].status)
