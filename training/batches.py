@@ -51,7 +51,7 @@ class Batch:
         shifts: [B/2,2], of single frames: clip B/2 + i shows what clip i shows from
             (rows, columns) further on; None for moving clips.
         motion, coverage: what moved where; None for single frames.
-        content: [B,3,s,s], the middle one of the frames with losses, without trouble; None where
+        content: [B,3,s,s], the middle frame without trouble; None where
             the library knows of no faces.
         faces: [B,1,s,s], how much of each of its pixels is face, 0..1; None with it.
     """

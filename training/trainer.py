@@ -7,7 +7,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from math import cos, pi
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -16,11 +15,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from streamfx.errors import InputError
 from streamfx.styles import find_pack
 from streamfx.training import losses
 from streamfx.training.base import start_from
 from streamfx.training.batches import Batch, make_batch
+from streamfx.training.checkpoint import load_checkpoint, not_a_checkpoint, save_checkpoint
 from streamfx.training.color import grey_like, luma, planes_to_rgb, weigh_chroma
 from streamfx.training.discriminators import MultiScaleDiscriminator, TemporalDiscriminator
 from streamfx.training.faceterms import content_of_faces, edges_of_faces
@@ -391,12 +390,8 @@ class Trainer:
 
     def save(self, path: Path) -> None:
         """Write a checkpoint, whole or not at all."""
-        data = {name: part.state_dict() for name, part in self._parts().items()}
-        data["progress"] = vars(self.progress)
-        data["recipe"] = self.recipe.model_dump(mode="json")
-        temporary = path.with_suffix(".tmp")
-        torch.save(data, temporary)
-        temporary.replace(path)
+        recipe = self.recipe.model_dump(mode="json")
+        save_checkpoint(path, self._parts(), {"progress": vars(self.progress), "recipe": recipe})
 
     def load(self, path: Path) -> None:
         """Go on from a checkpoint.
@@ -404,19 +399,8 @@ class Trainer:
         Raises:
             InputError: not a checkpoint of this recipe's networks.
         """
+        data = load_checkpoint(path, self._parts(), self.processes.device)
         try:
-            data = torch.load(path, map_location=self.processes.device, weights_only=True)
-            for name, part in self._parts().items():
-                part.load_state_dict(data[name])
             self.progress = Progress(**data["progress"])
-        except (
-            OSError,
-            EOFError,
-            LookupError,
-            TypeError,
-            ValueError,
-            RuntimeError,
-            UnpicklingError,
-        ) as error:
-            first = str(error).splitlines()[0]
-            raise InputError(f"{path} is not a checkpoint of this recipe: {first}") from None
+        except (LookupError, TypeError) as error:
+            raise not_a_checkpoint(path, error) from None
