@@ -36,14 +36,7 @@ def load(batch: int) -> engines.Engine:
 
 
 def frame(engine: engines.Engine, seed: int) -> dict[str, engines.Array]:
-    rng = np.random.default_rng(seed)
-    return {
-        name: rng.integers(0, 256, spec.shape, np.uint8)
-        if spec.dtype == np.uint8
-        else rng.uniform(0, 1, spec.shape).astype(np.float32)
-        for name, spec in engine.inputs.items()
-        if name not in PAST
-    }
+    return graphs.noise(engine, seed, without=PAST)
 
 
 def stream(engine: Any, number: int, count: int = FRAMES) -> list[engines.Array]:

@@ -35,17 +35,6 @@ def load(model: onnx.ModelProto, batch: int = 1) -> engines.Engine:
     return ONNXRuntimeBackend().load(graph, size=SIZE, batch=batch, options=FP32)
 
 
-def tensors(engine: engines.Engine, seed: int = 0) -> dict[str, engines.Array]:
-    """Noise within each input's range."""
-    rng = np.random.default_rng(seed)
-    return {
-        name: rng.integers(0, 256, spec.shape, np.uint8)
-        if spec.dtype == np.uint8
-        else rng.uniform(0, 1, spec.shape).astype(np.float32)
-        for name, spec in engine.inputs.items()
-    }
-
-
 def run(engine: engines.Engine, inputs: dict[str, engines.Array]) -> dict[str, engines.Array]:
     outputs = {name: np.empty(spec.shape, spec.dtype) for name, spec in engine.outputs.items()}
     engine.run(inputs, outputs)
@@ -54,7 +43,7 @@ def run(engine: engines.Engine, inputs: dict[str, engines.Array]) -> dict[str, e
 
 def check_parity(planar: engines.Engine, paired: engines.Engine) -> None:
     for seed in range(2):
-        inputs = tensors(planar, seed)
+        inputs = graphs.noise(planar, seed)
         wanted = run(planar, inputs)
         chroma = [inputs.pop(name)[:, 0] for name in "uv"]
         found = run(paired, inputs | {"uv": np.stack(chroma, -1)})

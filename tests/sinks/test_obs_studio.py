@@ -53,12 +53,29 @@ async def screenshot(port: int, name: str, target: Path) -> None:
     raise SystemExit("OBS showed nothing")
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(240)
-def test_obs_is_restyled_and_shows_it(tmp_path: Path) -> None:
+def run_obs(
+    folder: Path, socket: int, then: str, options: list[str], url: str = "", **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Start OBS in the rig, stream to `url` if there is one, and run a command beside it."""
     missing = [tool for tool in ("obs", "Xvfb") if shutil.which(tool) is None]
     if missing:
         pytest.skip(f"the rig needs {', '.join(missing)}")
+    command = ["bash", str(RIG), "--size", "320x180", "--fps", "10", "--ws", str(socket)]
+    command += [*options, "--dir", str(folder / "obs"), "--exec", then, url, str(SECONDS)]
+    path = os.pathsep.join([str(Path(__file__).parents[1] / "support"), str(folder)])
+    return subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+        env=os.environ | {"PYTHONPATH": path} | environment,
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_obs_is_restyled_and_shows_it(tmp_path: Path) -> None:
     pack = packs.tiny_pack(tmp_path)
     rtmp, served, socket = free_port(), free_port(), free_port()
     shot = tmp_path / "shot.png"
@@ -83,20 +100,10 @@ def test_obs_is_restyled_and_shows_it(tmp_path: Path) -> None:
     plain = tmp_path / "plain.png"
     look = f"{sys.executable} {__file__} {socket} {shot}"
     look += f" && {sys.executable} {__file__} {socket} {plain} Colour"
-    command = ["bash", str(RIG), "--size", "320x180", "--fps", "10", "--ws", str(socket)]
-    command += ["--media", f"http://127.0.0.1:{served}/live.ts,mpegts", "--script", str(SCRIPT)]
-    command += ["--dir", str(tmp_path / "obs"), "--exec", look]
-    command += [f"rtmp://127.0.0.1:{rtmp}/live/key", str(SECONDS)]
-    path = os.pathsep.join([str(Path(__file__).parents[1] / "support"), str(tmp_path)])
+    media = f"http://127.0.0.1:{served}/live.ts,mpegts"
+    options = ["--media", media, "--script", str(SCRIPT)]
     try:
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            timeout=180,
-            check=False,
-            env=os.environ | {"PYTHONPATH": path},
-        )
+        done = run_obs(tmp_path, socket, look, options, f"rtmp://127.0.0.1:{rtmp}/live/key")
     finally:
         relay.terminate()
         relay.wait(20)
@@ -112,9 +119,6 @@ def test_obs_is_restyled_and_shows_it(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_obs_connect_shows_a_stream_of_a_server(tmp_path: Path) -> None:
-    missing = [tool for tool in ("obs", "Xvfb") if shutil.which(tool) is None]
-    if missing:
-        pytest.skip(f"the rig needs {', '.join(missing)}")
     pytest.importorskip("simpleobsws", reason="the extra `obs` is not installed")
     pack = packs.tiny_pack(tmp_path)
     socket, shot = free_port(), tmp_path / "shot.png"
@@ -125,20 +129,9 @@ def test_obs_connect_shows_a_stream_of_a_server(tmp_path: Path) -> None:
         connect += f" --server {server.url} --name Painted"
         # Once more: it is brought up to date and stays one.
         look = f"{connect} && {connect} && {sys.executable} {__file__} {socket} {shot} Painted"
-        command = ["bash", str(RIG), "--size", "320x180", "--fps", "10", "--ws", str(socket)]
-        command += ["--dir", str(tmp_path / "obs"), "--script", str(LISTS)]
-        command += ["--exec", look, "", str(SECONDS)]
-        path = os.pathsep.join([str(Path(__file__).parents[1] / "support"), str(tmp_path)])
         listed = tmp_path / "listed.json"
         script = {"SHIPPED": str(SCRIPT), "SERVER": server.url, "LISTED": str(listed)}
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            timeout=180,
-            check=False,
-            env=os.environ | {"PYTHONPATH": path} | script,
-        )
+        done = run_obs(tmp_path, socket, look, ["--script", str(LISTS)], **script)
     assert done.returncode == 0, done.stderr
     assert "Painted: added to the scene 'Scene'" in done.stdout
     assert "Painted: brought up to date in the scene 'Scene'" in done.stdout

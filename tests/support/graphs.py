@@ -7,6 +7,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from streamfx import engines
 from streamfx.engines.contract import GraphSpec
 from streamfx.latents import LATENT_SIZE
 
@@ -167,3 +168,17 @@ def _model(
     stored = [numpy_helper.from_array(value, key) for key, value in constants.items()]
     graph = helper.make_graph(nodes, name, inputs, outputs, stored)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+
+
+def noise(
+    engine: engines.Engine, seed: int = 0, without: tuple[str, ...] = ()
+) -> dict[str, engines.Array]:
+    """Noise within each input's range, but for those that are left out."""
+    rng = np.random.default_rng(seed)
+    return {
+        name: rng.integers(0, 256, spec.shape, np.uint8)
+        if spec.dtype == np.uint8
+        else rng.uniform(0, 1, spec.shape).astype(np.float32)
+        for name, spec in engine.inputs.items()
+        if name not in without
+    }
