@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 import graphs
 import packs
-from devices import DEVICE, RUBBISH, Cuda, Decoder, Encoder, TensorRT
+from device_codecs import Decoder, Encoder
+from devices import DEVICE, RUBBISH, Cuda, TensorRT
 from streamfx.device.decode import frame_of
 from streamfx.device.encode import DeviceEncoder
 from streamfx.device.frames import DeviceFrame, SurfacePool
