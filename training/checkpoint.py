@@ -1,8 +1,9 @@
-"""Checkpoints: the state of all parts of a run in one file."""
+"""Checkpoints: where a run stands and the state of all its parts, in one file."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -12,28 +13,47 @@ import torch
 from streamfx.errors import InputError
 
 
-def save_checkpoint(path: Path, parts: Mapping[str, Any], plain: dict[str, Any]) -> None:
+@dataclass
+class Progress:
+    """Where a run stands.
+
+    Attributes:
+        iteration: steps taken.
+        seconds: time spent in steps, over all sittings.
+    """
+
+    iteration: int = 0
+    seconds: float = 0.0
+    losses: dict[str, float] = field(default_factory=dict)
+
+
+def save_checkpoint(
+    path: Path, parts: Mapping[str, Any], progress: Progress, recipe: Mapping[str, Any]
+) -> None:
     """Write a checkpoint, whole or not at all.
 
     Args:
         parts: modules and optimizers by name.
-        plain: numbers, texts and dictionaries of them, kept beside the parts.
+        recipe: as plain values, for whoever finds the file.
     """
+    data: dict[str, Any] = {name: part.state_dict() for name, part in parts.items()}
+    data |= {"progress": vars(progress), "recipe": recipe}
     temporary = path.with_suffix(".tmp")
-    torch.save({name: part.state_dict() for name, part in parts.items()} | plain, temporary)
+    torch.save(data, temporary)
     temporary.replace(path)
 
 
-def load_checkpoint(path: Path, parts: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
-    """Put a checkpoint's state into the parts, and give all that it holds.
+def load_checkpoint(path: Path, parts: Mapping[str, Any], device: torch.device) -> Progress:
+    """Put a checkpoint's state into the parts, and say where the run stands.
 
     Raises:
         InputError: it is not a checkpoint of these parts.
     """
     try:
-        data: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+        data = torch.load(path, map_location=device, weights_only=True)
         for name, part in parts.items():
             part.load_state_dict(data[name])
+        return Progress(**data["progress"])
     except (
         OSError,
         EOFError,
@@ -43,11 +63,5 @@ def load_checkpoint(path: Path, parts: Mapping[str, Any], device: torch.device) 
         RuntimeError,
         UnpicklingError,
     ) as error:
-        raise not_a_checkpoint(path, error) from None
-    return data
-
-
-def not_a_checkpoint(path: Path, error: Exception) -> InputError:
-    """The error to raise for a file that cannot be gone on from."""
-    first = str(error).splitlines()[0]
-    return InputError(f"{path} is not a checkpoint of this recipe: {first}")
+        first = str(error).splitlines()[0]
+        raise InputError(f"{path} is not a checkpoint of this recipe: {first}") from None

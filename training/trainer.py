@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import cos, pi
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from streamfx.styles import find_pack
 from streamfx.training import losses
 from streamfx.training.base import start_from
 from streamfx.training.batches import Batch, make_batch
-from streamfx.training.checkpoint import load_checkpoint, not_a_checkpoint, save_checkpoint
+from streamfx.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from streamfx.training.color import grey_like, luma, planes_to_rgb, weigh_chroma
 from streamfx.training.discriminators import MultiScaleDiscriminator, TemporalDiscriminator
 from streamfx.training.faceterms import content_of_faces, edges_of_faces
@@ -39,20 +39,6 @@ LATE = {
     "adversarial", "temporal_adversarial", "content", "style", "shift", "warp", "long_term",
     "face_content", "face_edges",
 }  # fmt: skip
-
-
-@dataclass
-class Progress:
-    """Where a run stands.
-
-    Attributes:
-        iteration: steps taken.
-        seconds: time spent in steps, over all sittings.
-    """
-
-    iteration: int = 0
-    seconds: float = 0.0
-    losses: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -391,7 +377,7 @@ class Trainer:
     def save(self, path: Path) -> None:
         """Write a checkpoint, whole or not at all."""
         recipe = self.recipe.model_dump(mode="json")
-        save_checkpoint(path, self._parts(), {"progress": vars(self.progress), "recipe": recipe})
+        save_checkpoint(path, self._parts(), self.progress, recipe)
 
     def load(self, path: Path) -> None:
         """Go on from a checkpoint.
@@ -399,8 +385,4 @@ class Trainer:
         Raises:
             InputError: not a checkpoint of this recipe's networks.
         """
-        data = load_checkpoint(path, self._parts(), self.processes.device)
-        try:
-            self.progress = Progress(**data["progress"])
-        except (LookupError, TypeError) as error:
-            raise not_a_checkpoint(path, error) from None
+        self.progress = load_checkpoint(path, self._parts(), self.processes.device)
