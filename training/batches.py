@@ -271,11 +271,12 @@ def _trouble(random: np.random.Generator, clips: Tensor, data: DataConfig) -> Te
     """What cameras and encoders do to frames [B,T,3,s,s]; the targets know nothing of it."""
     out = clips.clone()
     for clip in out:
-        if random.random() < 0.2:
-            small = F.interpolate(clip, scale_factor=0.5, mode="bilinear", antialias=True)
+        if random.random() < data.soft_share:
+            side = int(clip.shape[-1] * random.uniform(0.3, 0.9))
+            small = F.interpolate(clip, size=(side, side), mode="bilinear", antialias=True)
             clip.copy_(F.interpolate(small, size=clip.shape[-2:], mode="bicubic"))
         clip.copy_(torch.lerp(clip.mean(), clip, random.uniform(data.contrast, 1)))
-        gain = random.uniform(0.85, 1.15)
+        gain = random.uniform(0.9, 1.1)
         for frame in clip:
             frame.mul_(gain * random.normal(1, 0.01))
         if random.random() < 0.5:

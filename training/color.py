@@ -22,7 +22,7 @@ _INVERSE = torch.linalg.inv(_FORWARD)
 
 def rgb_to_planes(rgb: Tensor) -> Tensor:
     """RGB [N,3,H,W] in 0..1 -> planes [N,6,H/2,W/2] in 0..1, chroma averaged over 2x2."""
-    ycc = _mix(rgb, _FORWARD) + _OFFSET.to(rgb.device)[:, None, None]
+    ycc = rgb_to_ycc(rgb)
     return torch.cat([F.pixel_unshuffle(ycc[:, :1], 2), F.avg_pool2d(ycc[:, 1:], 2)], dim=1)
 
 
@@ -30,8 +30,17 @@ def planes_to_rgb(planes: Tensor) -> Tensor:
     """Planes [N,6,h,w] -> RGB [N,3,2h,2w], unclamped, chroma interpolated."""
     luma = F.pixel_shuffle(planes[:, :4], 2)
     chroma = F.interpolate(planes[:, 4:], scale_factor=2.0, mode="bilinear", align_corners=False)
-    ycc = torch.cat([luma, chroma], dim=1) - _OFFSET.to(planes.device)[:, None, None]
-    return _mix(ycc, _INVERSE)
+    return ycc_to_rgb(torch.cat([luma, chroma], dim=1))
+
+
+def rgb_to_ycc(rgb: Tensor) -> Tensor:
+    """RGB [N,3,H,W] in 0..1 -> Y'CbCr [N,3,H,W], limited range, in 0..1."""
+    return _mix(rgb, _FORWARD) + _OFFSET.to(rgb.device)[:, None, None]
+
+
+def ycc_to_rgb(ycc: Tensor) -> Tensor:
+    """The inverse of `rgb_to_ycc`, unclamped."""
+    return _mix(ycc - _OFFSET.to(ycc.device)[:, None, None], _INVERSE)
 
 
 def grey_like(rgb: Tensor, model: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from streamfx.errors import InputError
 from streamfx.training.faces import Face, FaceFinder
-from streamfx.training.teacher import apply_palette, palette_map
+from streamfx.training.teacher import Palette
 
 Pictures = NDArray[np.uint8]
 
@@ -76,11 +76,10 @@ def keep_faces(targets: Pictures, contents: Pictures, faces: Pictures, amount: f
         faces: [P,S,S,1], see `face_maps`.
         amount: 0 = the targets as they are, 1 = faces and heads are the contents'.
     """
-    gain, offset = palette_map(contents, [each / np.float32(255) for each in targets], 1.0)
     kept = np.array(targets)
     for index in np.flatnonzero(faces.any((1, 2, 3))):
         share = np.clip(faces[index] / np.float32(255 * _HEAD), 0, 1) * amount
-        own = apply_palette(contents[index], gain, offset)
+        own = Palette([targets[index] / np.float32(255)]).lend(contents[index], 1.0)
         kept[index] = np.rint(targets[index] + share * (own - targets[index].astype(np.float32)))
     return kept
 

@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 
 from streamfx.errors import InputError
 from streamfx.training.contents import read_contents
+from streamfx.training.exposure import exposed
 from streamfx.training.facemaps import face_maps, keep_faces
 from streamfx.training.recipes import Detail, Recipe
 from streamfx.training.teacher import (
+    Palette,
     apply_levels,
-    apply_palette,
     cache_key,
     level_curve,
-    palette_map,
     read_picture,
     targets_for_style,
 )
@@ -57,7 +57,7 @@ class Library:
     """Everything that batches are drawn from; the first styles are the catalogue.
 
     Attributes:
-        contents: uint8 [P,S,S,3].
+        contents: uint8 [P,S,S,3], as the generator sees them (`streamfx.training.exposure`).
         faces: uint8 [P,S,S,1], how much of each of their pixels is face; None where no term of
             the objective asks.
     """
@@ -118,7 +118,7 @@ def read_sources(
         if not path.is_file():
             raise InputError(f"the recipe's picture {path.name} is not in {pictures}")
     most, side = recipe.data.max_pictures, recipe.teacher.side
-    contents = read_contents(content, most, side, attributes=attributes)
+    contents = exposed(read_contents(content, most, side, attributes=attributes))
     folder = cache / hashlib.sha256(contents.tobytes()).hexdigest()[:16]
     everything = np.arange(len(contents))
     few = everything[:: max(1, len(contents) // recipe.data.extra_contents)]
@@ -187,9 +187,8 @@ def _make_targets(
         raw.flush()
         count_file.write_text(str(index + 1))
         progress(source.name, index + 1, len(contents))
-    pictures = [read_picture(path) for path in source.paths]
-    gain, offset = palette_map(raw, pictures, recipe.teacher.palette)
-    finished = np.stack([apply_palette(target, gain, offset) for target in raw])
+    palette = Palette([read_picture(path) for path in source.paths])
+    finished = np.stack([palette.lend(target, recipe.teacher.palette) for target in raw])
     curve = level_curve(finished, contents)
     for target, content in zip(finished, contents, strict=True):
         target[:] = apply_levels(target, content, curve, recipe.teacher.levels)

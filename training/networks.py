@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from streamfx.engines.contract import GraphSpec
+from streamfx.training.exposure import expose
 
 PLANE_CHANNELS = 6
 MARGIN = 24
@@ -188,9 +189,9 @@ class Generator(nn.Module):
 class PlanesGraph(nn.Module):
     """The exported graph: uint8 planes of any even size in, uint8 planes out.
 
-    Casts, unshuffling, the edge margin, padding to the stride and the crop are inside, and so is
-    what holds the picture steady: each pixel is mixed with what the thing that it shows looked
-    like a frame before. See `streamfx.engines.contract` for the tensors.
+    Casts, unshuffling, exposure, the edge margin, padding to the stride and the crop are inside,
+    and so is what holds the picture steady: each pixel is mixed with what the thing that it shows
+    looked like a frame before. See `streamfx.engines.contract` for the tensors.
     """
 
     def __init__(self, generator: Generator) -> None:
@@ -211,6 +212,7 @@ class PlanesGraph(nn.Module):
     ) -> tuple[Tensor, ...]:
         luma = F.pixel_unshuffle(y.float(), 2)
         planes = torch.cat([luma, u.float(), v.float()], dim=1) / 255.0
+        planes = _exposed(planes, strength)
         h, w = u.shape[2], u.shape[3]
         edge, step = MARGIN // 2, STRIDE // 2
         below = edge + (step - h % step) % step
@@ -225,6 +227,20 @@ class PlanesGraph(nn.Module):
         luma = F.pixel_shuffle(luma, 2)
         u_out, v_out = (torch.round(chroma[:, i : i + 1]).to(torch.uint8) for i in range(2))
         return torch.round(luma).to(torch.uint8), u_out, v_out, luma, chroma
+
+
+def _exposed(planes: Tensor, strength: Tensor) -> Tensor:
+    """Planes [N,6,h,w] of whole frames as the generator learnt to see them (see `exposure`)."""
+    # Every fourth row and column says as much, and costs a sixteenth.
+    gain, offset = expose(planes[:, 3:, ::2, ::2])
+    amount = strength[:, :, None, None]
+    gain, offset = 1 + amount * (gain - 1), amount * offset
+    return planes * _to_planes(gain) + _to_planes(offset)
+
+
+def _to_planes(ycc: Tensor) -> Tensor:
+    """A number for luma, Cb and Cr [N,3,1,1] -> one for each plane [N,6,1,1]."""
+    return torch.cat([ycc[:, :1]] * 4 + [ycc[:, 1:]], dim=1)
 
 
 def sample(picture: Tensor, places: Tensor) -> Tensor:

@@ -6,9 +6,9 @@ not turn into grain; an arbitrary-style teacher (Ghiasi et al. 2017, the weights
 and the mean keeps the marks that belong to the picture and loses those that belong to the
 teacher's own sampling grid; a second abstraction turns what is left into patches of paint;
 marks are faded where the content is flat, because nothing there could carry them from frame to
-frame; and lines are drawn along the content's edges. When a style's targets are all there, their
-colours are moved to the painting's, and broad light and shade to where the content has them,
-which takes away the glow that the teacher lays around whatever is dark.
+frame; and lines are drawn along the content's edges. When a style's targets are all there, the
+colours of each are moved to the painting's, and broad light and shade to where the content has
+them, which takes away the glow that the teacher lays around whatever is dark.
 """
 
 from __future__ import annotations
@@ -155,44 +155,36 @@ def make_target(
     return np.clip(painted * (1 - config.ink * (1 - paper)), 0, 1)
 
 
-def palette_map(
-    targets: NDArray[np.uint8], paintings: Sequence[Picture], amount: float
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Affine map in Lab, one per style, from the colours of all its targets to the paintings'.
+class Palette:
+    """The colours of a style's paintings, and how a target takes them on.
 
-    One map for a style and not one for a picture: a network that sees a neighbourhood can
-    learn it. After Reinhard et al., "Color Transfer between Images" (2001).
+    An affine map in Lab, one for each target: the contents are of like exposure, so a network
+    that sees a neighbourhood can learn it. After Reinhard et al., "Color Transfer between
+    Images" (2001).
 
     Args:
-        targets: [P,S,S,3].
         paintings: [H,W,3] each.
-        amount: 0 = unchanged, 1 = all the way.
-
-    Returns:
-        gain and offset, each [3].
     """
-    sample = _lab(targets[:, ::8, ::8].reshape(-1, 1, 3).astype(np.float32) / 255)
-    wanted = np.concatenate([_lab(painting).reshape(-1, 1, 3) for painting in paintings])
-    mean, deviation = sample.mean((0, 1)), sample.std((0, 1))
-    goal_mean, goal_deviation = wanted.mean((0, 1)), wanted.std((0, 1))
-    gain = 1 + amount * (np.clip(goal_deviation / deviation, 0.6, 1.8) - 1)
-    offset = mean + amount * (goal_mean - mean) - gain * mean
-    return gain.astype(np.float32), offset.astype(np.float32)
+
+    def __init__(self, paintings: Sequence[Picture]) -> None:
+        wanted = np.concatenate([_lab(painting).reshape(-1, 3) for painting in paintings])
+        self._mean, self._deviation = wanted.mean(0), wanted.std(0)
+
+    def lend(self, target: NDArray[np.uint8], amount: float) -> NDArray[np.uint8]:
+        """A target [H,W,3] with its colours moved; amount 0 = unchanged, 1 = all the way."""
+        lab = _lab(target.astype(np.float32) / 255)
+        mean, deviation = lab.mean((0, 1)), lab.std((0, 1))
+        wanted = np.clip(self._deviation / np.maximum(deviation, 1e-3), 0.6, 1.8)
+        gain = 1 + amount * (wanted - 1)
+        lab = (lab - mean) * gain + mean + amount * (self._mean - mean)
+        lab[..., 0] = np.clip(lab[..., 0], 0, 100)
+        rgb = np.clip(cv2.cvtColor(lab.astype(np.float32), cv2.COLOR_LAB2RGB), 0, 1)
+        return np.asarray(rgb * 255 + 0.5, np.uint8)
 
 
 def _lab(picture: NDArray[Any]) -> Picture:
     rgb = np.ascontiguousarray(picture, np.float32)
     return np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB), np.float32)
-
-
-def apply_palette(
-    picture: NDArray[np.uint8], gain: NDArray[np.float32], offset: NDArray[np.float32]
-) -> NDArray[np.uint8]:
-    """Apply `palette_map` to a picture [H,W,3]."""
-    lab = _lab(picture.astype(np.float32) / 255) * gain + offset
-    lab[..., 0] = np.clip(lab[..., 0], 0, 100)
-    rgb = np.clip(cv2.cvtColor(lab.astype(np.float32), cv2.COLOR_LAB2RGB), 0, 1)
-    return (rgb * 255 + 0.5).astype(np.uint8)
 
 
 def level_curve(targets: NDArray[np.uint8], contents: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -30,8 +30,8 @@ class Detail(_Strict):
         dark, light: gains on what is darker and lighter than the mean around it.
     """
 
-    dark: float = Field(0, ge=-1, le=16)
-    light: float = Field(0, ge=-1, le=16)
+    dark: float = Field(0, ge=-8, le=32)
+    light: float = Field(0, ge=-8, le=32)
 
 
 class StyleEntry(_Strict):
@@ -69,6 +69,8 @@ class DataConfig(_Strict):
         noise: largest deviation of the sensor noise on the inputs, of 255.
         contrast: least share of its contrast that an input keeps; its target keeps all, so that
             dull pictures come out as rich as the paintings.
+        soft_share: share of the inputs that have less detail than their size could hold, as film
+            mostly has.
         sharpen: amount of the unsharp mask on the targets; paintings have more fine contrast
             than what the teacher makes, and than what a small network keeps of it.
         detail: what is drawn into the targets of styles that do not say it themselves.
@@ -88,6 +90,7 @@ class DataConfig(_Strict):
     frames: int = Field(3, ge=3, le=8)
     noise: float = Field(6, ge=0, le=32)
     contrast: float = Field(0.5, gt=0, le=1)
+    soft_share: float = Field(0.5, ge=0, le=1)
     sharpen: float = Field(1, ge=0, le=4)
     detail: Detail = Detail()
     own_faces: float = Field(0, ge=0, le=1)
