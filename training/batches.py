@@ -33,6 +33,8 @@ FLAT_SIDE = 128
 CUT_SIDE = 320
 SHARPEN_RADIUS = 1.5
 DETAIL_RADIUS = 2.0
+FAINT = 1.5  # levels of 255
+INK_REACH = 32.0  # pixels about which drawing leaves the light as it was
 
 
 @dataclass(frozen=True)
@@ -192,10 +194,8 @@ def _draw_stills(
         if share:
             target += share * (_cut(b.targets[rows], places, side) - target)
         target = _sharpened(target, data.sharpen)
-        for style, part in ((a, 1 - share), (b, share)):
-            target += part * _drawn(windows, style.detail)
-        target = np.clip(target, 0, 255)
-        painted.append(target)
+        drawn = (1 - share) * _drawn(windows, a.detail) + share * _drawn(windows, b.detail)
+        painted.append(_inked(target, drawn))
         styles.append([first, second])
         mix.append([share])
         painting = a.paintings[int(random.integers(len(a.paintings)))]
@@ -237,8 +237,20 @@ def _drawn(pictures: NDArray[np.uint8], detail: Detail) -> NDArray[np.float32]:
     [N,S,S,1]."""
     lumas = [luma(picture.astype(np.float32)) for picture in pictures]
     fine = np.stack([grey - cv2.GaussianBlur(grey, (5, 5), DETAIL_RADIUS) for grey in lumas])
-    drawn = detail.dark * np.minimum(fine, 0) + detail.light * np.maximum(fine, 0)
+    # What is this faint is the grain and the blocks of the photograph, and not its lines.
+    drawn = detail.dark * np.minimum(fine + FAINT, 0) + detail.light * np.maximum(fine - FAINT, 0)
     return np.asarray(drawn[..., None], np.float32)
+
+
+def _inked(targets: NDArray[np.float32], drawn: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Targets [N,S,S,3] with what is drawn into them, no darker on the whole: ink that only
+    darkens would make a black mass of a meadow."""
+    inked = np.clip(targets + drawn, 0, 255)
+    size, reach = targets.shape[2:0:-1], INK_REACH / 8
+    small = [cv2.resize(lost, None, fx=1 / 8, fy=1 / 8, interpolation=cv2.INTER_AREA)
+             for lost in targets - inked]  # fmt: skip
+    given = np.stack([cv2.resize(cv2.GaussianBlur(x, (0, 0), reach), size) for x in small])
+    return np.asarray(np.clip(inked + given, 0, 255), np.float32)
 
 
 def _style_crop(random: np.random.Generator, painting: NDArray[np.uint8]) -> NDArray[np.uint8]:

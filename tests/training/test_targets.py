@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from streamfx.training import losses
-from streamfx.training.batches import _drawn
+from streamfx.training.batches import _drawn, _inked
 from streamfx.training.recipes import Detail
 from streamfx.training.teacher import apply_levels, level_curve
 
@@ -49,6 +49,22 @@ def test_detail_is_drawn_on_the_side_that_is_asked_for(dark: float, light: float
     drawn = _drawn(picture, Detail(dark=dark, light=light))[0, ..., 0]
     assert bool(drawn[8].max() < -20) is bool(dark)
     assert bool(drawn[24].min() > 20) is bool(light)
+
+
+def test_faint_detail_is_not_drawn() -> None:
+    random = np.random.default_rng(1)
+    wall = (128 + random.integers(-1, 2, (1, 32, 32, 1))).repeat(3, -1).astype(np.uint8)
+    drawn = _drawn(wall, Detail(dark=20, light=20))
+    assert abs(drawn).mean() < 1
+
+
+def test_ink_leaves_the_light_as_it_was() -> None:
+    random = np.random.default_rng(1)
+    target = np.full((1, 128, 128, 3), 150, np.float32)
+    drawn = np.where(random.random((1, 128, 128, 1)) < 0.3, -100, 0).astype(np.float32)
+    inked = _inked(target, drawn)
+    assert inked.mean() == pytest.approx(150, abs=2)
+    assert inked.std() > 40
 
 
 def test_what_is_beyond_black_and_white_counts_a_tenth() -> None:
