@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from streamfx.training.abstraction import luma
 from streamfx.training.color import rgb_to_planes
-from streamfx.training.library import Library
+from streamfx.training.library import Library, Style
 from streamfx.training.motion import (
     LAYERS,
     Coverage,
@@ -190,9 +190,9 @@ def _draw_stills(
         if library.faces is not None:
             faces = _cut(library.faces[a.indices[rows]], places, side)
             stills[-1] = np.concatenate([windows, faces], axis=-1)
-        target = _cut(a.targets[rows], places, side).astype(np.float32)
+        target = _vivid(_cut(a.targets[rows], places, side), a, data.vivid)
         if share:
-            target += share * (_cut(b.targets[rows], places, side) - target)
+            target += share * (_vivid(_cut(b.targets[rows], places, side), b, data.vivid) - target)
         target = _sharpened(target, data.sharpen)
         drawn = (1 - share) * _drawn(windows, a.detail) + share * _drawn(windows, b.detail)
         painted.append(_inked(target, drawn))
@@ -223,6 +223,13 @@ def _draw_styles(
     if first != second and random.random() < data.blend_share:
         return first, second, float(random.uniform(0.2, 0.8))
     return first, first, 0.0
+
+
+def _vivid(pictures: NDArray[np.uint8], style: Style, amount: float) -> NDArray[np.float32]:
+    """Pictures [N,S,S,3] with their colours' distance from the painting's tint multiplied."""
+    colours = pictures.astype(np.float32)
+    light = luma(colours)[..., None] + style.tint
+    return np.asarray(light + amount * (colours - light), np.float32)
 
 
 def _sharpened(pictures: NDArray[np.float32], amount: float) -> NDArray[np.float32]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamfx.errors import InputError
+from streamfx.training.abstraction import luma
 from streamfx.training.contents import read_contents
 from streamfx.training.exposure import exposed
 from streamfx.training.facemaps import face_maps, keep_faces
@@ -43,6 +45,7 @@ class Style:
         targets: uint8 [P,S,S,3]; `targets[i]` belongs to `contents[indices[i]]`.
         indices: [P].
         detail: what its targets get of the contents' fine detail.
+        tint: float [3], the paintings' mean colour, less its luma, in levels of 255.
     """
 
     name: str
@@ -50,6 +53,12 @@ class Style:
     targets: Pictures
     indices: NDArray[np.int64]
     detail: Detail = field(default_factory=Detail)
+
+    @cached_property
+    def tint(self) -> NDArray[np.float32]:
+        pixels = np.concatenate([painting.reshape(-1, 3) for painting in self.paintings])
+        mean = pixels.mean(0, dtype=np.float64).astype(np.float32)
+        return np.asarray(mean - luma(mean), np.float32)
 
 
 @dataclass(frozen=True)

@@ -73,6 +73,8 @@ class DataConfig(_Strict):
             mostly has.
         sharpen: amount of the unsharp mask on the targets; paintings have more fine contrast
             than what the teacher makes, and than what a small network keeps of it.
+        vivid: how far the targets' colours are from the painting's mean colour, in what they
+            were; a network that cannot foresee a colour takes a duller one.
         detail: what is drawn into the targets of styles that do not say it themselves.
         own_faces: how much of the faces in the targets is the content's own, in the style's
             colours, so that people stay who they are.
@@ -92,6 +94,7 @@ class DataConfig(_Strict):
     contrast: float = Field(0.5, gt=0, le=1)
     soft_share: float = Field(0.5, ge=0, le=1)
     sharpen: float = Field(1, ge=0, le=4)
+    vivid: float = Field(1.5, ge=0, le=4)
     detail: Detail = Detail()
     own_faces: float = Field(0, ge=0, le=1)
 
