@@ -8,7 +8,6 @@ is left once and entered once.
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 
 import torch
@@ -58,40 +57,6 @@ def conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Conv
 
 def act(x: Tensor) -> Tensor:
     return F.leaky_relu(x, SLOPE)
-
-
-class ConvOfDoubled(nn.Conv2d):
-    """A 3x3 convolution of the input doubled by repeating pixels, which is never made.
-
-    Of nine taps on repeated pixels several fall on the same one. Added up beforehand they are a
-    convolution of the small input with four times the outputs, one for each place in a doubled
-    pixel (Shi et al., "Is the deconvolution layer the same as a convolutional layer?", 2016).
-    """
-
-    # [place in the doubled pixel, tap, pixel]
-    _falls_on = torch.tensor(
-        [[[1.0, 0, 0], [0, 1, 0], [0, 1, 0]], [[0, 1, 0], [0, 1, 0], [0, 0, 1]]]
-    )
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__(inputs, outputs, 3, padding=1)
-
-    def summed(self) -> tuple[Tensor, Tensor]:
-        """Weights [4O,C,3,3] and bias [4O] of the convolution of the small input."""
-        falls = self._falls_on.to(self.weight.device)
-        columns = torch.einsum("ocyx,qxl->ocyql", self.weight, falls)
-        weight = torch.einsum("ocyql,pyk->opqckl", columns, falls).flatten(0, 2)
-        assert self.bias is not None
-        return weight, self.bias.repeat_interleave(4)
-
-    def forward(self, x: Tensor) -> Tensor:
-        weight, bias = self.summed()
-        return F.pixel_shuffle(F.conv2d(x, weight, bias, padding=1), 2)
-
-    def sum_for_good(self) -> None:
-        """Keep the sums as constants, so that an exported graph holds no arithmetic on weights."""
-        weight, bias = (tensor.detach() for tensor in self.summed())
-        self.summed = lambda: (weight, bias)  # type: ignore[method-assign]
 
 
 class Blur(nn.Module):
@@ -178,7 +143,7 @@ class Generator(nn.Module):
         self.leave4 = conv(c4, c4)
         # Six planes to add, then four gains: on the input's luma and chroma, and on the dark and
         # the light side of its fine detail, so that lines can be inked without a halo.
-        self.exit = ConvOfDoubled(c4, PLANE_CHANNELS + 4)
+        self.exit = conv(c4, PLANE_CHANNELS + 4)
         self.blur4, self.blur8 = Blur(c4), Blur(c8)
         self.detail = FineDetail()
         for module in self.modules():
@@ -209,7 +174,7 @@ class Generator(nn.Module):
         x8 = act(self.leave8(x8) * film8[0] + film8[1])
         x4 = x4 + F.interpolate(self.narrow4(x8), scale_factor=2.0, mode="nearest")
         x4 = act(self.leave4(x4) * film4[0] + film4[1])
-        out = self.exit(x4).float()
+        out = self.exit(F.interpolate(x4, scale_factor=2.0, mode="nearest")).float()
         add_y, add_c, gain_y, gain_c, gain_dark, gain_light = out.split([4, 2, 1, 1, 1, 1], dim=1)
         # The skip and the sum stay in fp32: bf16 would band smooth skies.
         amount = strength[:, :, None, None]
@@ -231,8 +196,7 @@ class PlanesGraph(nn.Module):
 
     def __init__(self, generator: Generator) -> None:
         super().__init__()
-        self.generator = copy.deepcopy(generator)
-        self.generator.exit.sum_for_good()
+        self.generator = generator
 
     def forward(
         self,

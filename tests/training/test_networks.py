@@ -11,7 +11,6 @@ from streamfx.engines.contract import GraphSpec
 from streamfx.training.export import export_generator, export_style_encoder
 from streamfx.training.networks import (
     WIDTHS,
-    ConvOfDoubled,
     FineDetail,
     Generator,
     PlanesGraph,
@@ -173,13 +172,3 @@ def test_style_encoder_sees_color_and_not_place() -> None:
         code, turned, dark = encoder(torch.cat([picture, picture.flip(2, 3), picture / 2]))
     assert (code - turned).abs().max() < (code - dark).abs().max()
     assert b"picture" in export_style_encoder(encoder)
-
-
-def test_the_convolution_of_a_doubled_picture_is_that_of_the_doubled_picture() -> None:
-    torch.manual_seed(1)
-    quick, x = ConvOfDoubled(5, 3), torch.randn(2, 5, 7, 9)
-    doubled = torch.nn.functional.interpolate(x, scale_factor=2.0, mode="nearest")
-    wanted = torch.nn.functional.conv2d(doubled, quick.weight, quick.bias, padding=1)
-    torch.testing.assert_close(quick(x), wanted)
-    quick.sum_for_good()
-    torch.testing.assert_close(quick(x), wanted)
