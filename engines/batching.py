@@ -1,11 +1,13 @@
 """Frames of several streams computed together, where the streams have one size and one graph.
 
 A GPU is faster at four small frames at once than at four in turn. A frame waits for those of
-the other streams only briefly, so that a stream that pauses holds nobody up.
+the other streams only briefly, and no more for a stream that has let it wait in vain until that
+sends a frame again, so that a stream that pauses holds nobody up.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
@@ -25,6 +27,8 @@ Frame = tuple[Mapping[str, Any], Mapping[str, Any]]
 MOST_FRAMES = 4
 LONGEST_WAIT = 0.003  # seconds
 
+log = logging.getLogger(__name__)
+
 
 @runtime_checkable
 class SideBySide(Protocol):
@@ -36,6 +40,7 @@ class SideBySide(Protocol):
 @dataclass(eq=False)
 class _Request:
     frame: Frame
+    member: Member
     done: bool = False
     error: Exception | None = field(default=None)
 
@@ -45,7 +50,7 @@ class Batcher:
 
     Args:
         load: gives an engine for a batch; each is loaded when it is first needed, that for one
-            frame at once.
+            frame at once. A batch whose engine cannot be had is not tried again.
         most: frames that are computed together at most.
         wait: seconds that a frame waits for those of other members at most.
 
@@ -67,10 +72,20 @@ class Batcher:
         self._waiting: deque[_Request] = deque()
         self._running = False
         self._members: set[Member] = set()
+        self._away: set[Member] = set()  # those that were waited for in vain
         self._changed = threading.Condition()
 
+    @property
+    def members(self) -> int:
+        """How many streams there are."""
+        return len(self._members)
+
     def join(self) -> Member:
-        """An engine for one more stream; closing it is leaving."""
+        """An engine for one more stream; closing it is leaving.
+
+        Raises:
+            EngineError: the last one has left; make a new batcher.
+        """
         with self._changed:
             if not self._engines:
                 raise EngineError("the engine is closed")
@@ -82,6 +97,7 @@ class Batcher:
         """The last one frees the engines."""
         with self._changed:
             self._members.discard(member)
+            self._away.discard(member)
             self._changed.notify_all()
             if self._members:
                 return
@@ -89,9 +105,10 @@ class Batcher:
         for engine in unused.values():
             engine.close()
 
-    def _run(self, frame: Frame) -> None:
-        request = _Request(frame)
+    def _run(self, frame: Frame, member: Member) -> None:
+        request = _Request(frame, member)
         with self._changed:
+            self._away.discard(member)
             self._waiting.append(request)
             self._changed.notify_all()
             # The first in line leads, as soon as the batch before has ended.
@@ -102,6 +119,7 @@ class Batcher:
                 self._running = True
                 if not self._changed.wait_for(self._complete, self._wait):
                     self.late += 1
+                    self._away = self._members - {each.member for each in self._waiting}
                 count = min(len(self._waiting), self._most)
                 batch = [self._waiting.popleft() for _ in range(count)]
                 self.batches[count] += 1
@@ -111,7 +129,7 @@ class Batcher:
             raise request.error
 
     def _complete(self) -> bool:
-        return len(self._waiting) >= min(len(self._members), self._most)
+        return len(self._waiting) >= min(len(self._members) - len(self._away), self._most)
 
     def _lead(self, batch: list[_Request]) -> None:
         error: Exception | None = None
@@ -126,13 +144,11 @@ class Batcher:
             self._changed.notify_all()
 
     def _compute(self, frames: list[Frame]) -> None:
-        count = len(frames)
-        if count == 1:
-            self._engines[1].run(*frames[0])
+        engine = self._engine(len(frames))
+        if engine is None:
+            for frame in frames:
+                self._engines[1].run(*frame)
             return
-        if count not in self._engines:
-            self._engines[count] = self._load(count)
-        engine = self._engines[count]
         if isinstance(engine, SideBySide):
             engine.run_each(frames)
             return
@@ -144,6 +160,19 @@ class Batcher:
         for index, (_, taken) in enumerate(frames):
             for name, array in outputs.items():
                 taken[name][:] = array[index : index + 1]
+
+    def _engine(self, count: int) -> Engine | None:
+        """What computes so many frames at once; None where it is one after the other."""
+        if count == 1:
+            return None
+        if count not in self._engines:
+            try:
+                self._engines[count] = self._load(count)
+            except EngineError as error:
+                log.warning("frames are computed %d at a time at most: %s", count - 1, error)
+                self._most = count - 1
+                return None
+        return self._engines[count]
 
 
 class Member:
@@ -160,7 +189,7 @@ class Member:
     def run(self, inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> None:
         if self._closed:
             raise EngineError("the engine is closed")
-        self._batcher._run((inputs, outputs))
+        self._batcher._run((inputs, outputs), self)
 
     @property
     def resident(self) -> bool:

@@ -26,7 +26,7 @@ from streamfx.errors import InputError, StreamFXError
 from streamfx.expressions import parse_expression, resolve
 from streamfx.frames import Frame
 from streamfx.media.containers import Encoding
-from streamfx.media.reader import Reader
+from streamfx.media.reader import OnTheCPU, Reader
 from streamfx.media.sizes import WantedSize
 from streamfx.process import Settings, process_video
 from streamfx.styles import Pack
@@ -253,7 +253,7 @@ class _PassThrough:
 
 def _prepare(job: Job, folder: Path) -> Path:
     """The clip that everybody sees: H.264 of the wanted size and length."""
-    with Reader(job.source) as reader:
+    with Reader(job.source, OnTheCPU()) as reader:
         seconds = (job.frames - 0.5) / float(reader.info.rate)  # half a frame short: no rounding
     clip = folder / "clip.mp4"
     settings = Settings(Encoding("h264", 20, "veryfast"), duration=seconds, size=job.size)
@@ -262,7 +262,7 @@ def _prepare(job: Job, folder: Path) -> Path:
 
 
 def _read(clip: Path) -> list[Frame]:
-    with Reader(clip) as reader:
+    with Reader(clip, OnTheCPU()) as reader:
         return [item for item in reader if isinstance(item, Frame)]
 
 

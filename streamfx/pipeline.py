@@ -9,15 +9,43 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from threading import Condition, Thread
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from streamfx.media.planes import Stamped
+    from streamfx.media.reader import Decoding
+    from streamfx.media.writer import Encoder
 
 T = TypeVar("T")
 U = TypeVar("U")
+F = TypeVar("F", bound="Stamped")
 
 # Frames that wait between two stages: enough to even out their times, few enough that a
 # 4K picture's queue stays below 100 MB.
 DEPTH = 4
+
+
+def _nothing() -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Stages(Generic[F]):
+    """What the three stages of a file do with its frames, whose type says where they lie.
+
+    Attributes:
+        decoding: makes the frames.
+        restyle: one after the other; a frame is handed over, and another one comes back.
+        encoder: takes the frames over.
+        close: gives back what the stages hold, when the file is closed.
+    """
+
+    decoding: Decoding[F]
+    restyle: Callable[[F], F]
+    encoder: Encoder[F]
+    close: Callable[[], None] = _nothing
 
 
 class _Closed(Exception):

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from threading import Event
-from typing import Protocol
+from typing import Literal, Protocol, TypeVar
 
+import av
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from streamfx.device.frames import DeviceFrame
+from streamfx.device.video import find_stages
 from streamfx.errors import InputError, StreamFXError
 from streamfx.frames import Frame
 from streamfx.media.containers import CODECS, Container, Encoding, container_of
 from streamfx.media.landing import Landing
-from streamfx.media.reader import Item, Reader
+from streamfx.media.planes import Stamped
+from streamfx.media.reader import Decoding, OnTheCPU, Packet, Reader, VideoInfo
 from streamfx.media.sizes import Shape, WantedSize
-from streamfx.media.writer import Writer
+from streamfx.media.writer import CPUEncoder, Writer
 from streamfx.pictures import read_picture
-from streamfx.pipeline import run
+from streamfx.pipeline import Stages, run
+from streamfx.stylizer import Stylizer
 
 PICTURES = {
     ".jpg": "JPEG",
@@ -36,6 +42,10 @@ PICTURES = {
 
 Say = Callable[[str], None]
 Progress = Callable[[int, int], None]
+FindStages = Callable[[Stylizer, VideoInfo, Shape, Encoding, Encoding], Stages[DeviceFrame] | None]
+F = TypeVar("F", bound=Stamped)
+
+log = logging.getLogger(__name__)
 
 
 class Restyler(Protocol):
@@ -53,12 +63,18 @@ class Restyler(Protocol):
 
 @dataclass(frozen=True)
 class Settings:
-    """How a job is done; the times are in seconds."""
+    """How a job is done; the times are in seconds.
+
+    Attributes:
+        frames: "auto" keeps a video's frames on the GPU, from the decoder to the encoder, where
+            that is possible; "cpu" never does.
+    """
 
     encoding: Encoding = field(default_factory=Encoding)
     start: float = 0.0
     duration: float | None = None
     size: WantedSize | None = None
+    frames: Literal["auto", "cpu"] = "auto"
 
     def __post_init__(self) -> None:
         if not 0 <= self.start < float("inf"):
@@ -106,6 +122,7 @@ def process_video(
     say: Say = quiet,
     progress: Progress = lambda done, expected: None,
     stop: Event | None = None,
+    on_the_gpu: FindStages = find_stages,
 ) -> Outcome:
     """Restyle every frame of the video `source` into `target`, whose name says the container.
 
@@ -113,9 +130,13 @@ def process_video(
     When `stop` is set, or the input turns out to be cut off, what there is is kept as
     `NAME.partial.EXT` and nothing appears under the final name.
 
+    Where the frames can stay on the GPU they do; should that fail, that is said, and the CPU
+    begins the file anew.
+
     Args:
         say: takes a sentence about each thing that is not kept as it was.
         progress: takes the frames done and the frames expected (0 = unknown).
+        on_the_gpu: finds the stages for frames that stay there, if they can.
 
     Raises:
         InputError: the input, a setting or the name of the output cannot be used.
@@ -124,26 +145,67 @@ def process_video(
     settings = settings or Settings()
     container = container_of(target)
     encoding = settings.encoding.settle(container)
-    restyler.reset()
-    with (
-        Reader(
-            source, start=settings.start, duration=settings.duration, say=say, stop=stop
-        ) as reader,
-        Landing(target) as landing,
-    ):
+
+    def opened(decoding: Decoding[F]) -> Reader[F]:
+        start, duration = settings.start, settings.duration
+        return Reader(source, decoding, start=start, duration=duration, say=say, stop=stop)
+
+    with opened(OnTheCPU()) as reader, Landing(target) as landing:
+        for note in reader.notes:
+            say(note)
         shape = _shape(reader, settings.size, container, encoding, say)
-        writer = Writer(landing.working, container, encoding, shape, reader, say=say)
+        job = _Job(landing, container, encoding, shape, say, progress)
+        if settings.frames == "auto" and isinstance(restyler, Stylizer):
+            stages = None
+            try:
+                stages = on_the_gpu(restyler, reader.info, shape, settings.encoding, encoding)
+                if stages is not None:
+                    with opened(stages.decoding) as other:
+                        return job.run(other, stages)
+            except Exception as error:  # whatever a device raises, the CPU can do the job
+                log.debug("on the GPU", exc_info=True)
+                say(f"frames cannot stay on the GPU, and the CPU begins anew: {error}")
+            finally:
+                if stages is not None:
+                    stages.close()
+        restyler.reset()
+        return job.run(reader, Stages(OnTheCPU(), restyler, CPUEncoder()))
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What is the same wherever the frames lie."""
+
+    landing: Landing
+    container: Container
+    encoding: Encoding
+    shape: Shape
+    say: Say
+    progress: Progress
+
+    def run(self, reader: Reader[F], stages: Stages[F]) -> Outcome:
+        """Decode, restyle and write the file; see `process_video`."""
+        landing = self.landing
+        writer: Writer[F] = Writer(
+            landing.working,
+            self.container,
+            self.encoding,
+            self.shape,
+            reader,
+            stages.encoder,
+            say=self.say,
+        )
         end_of_last = 0.0
 
-        def restyle(item: Item) -> Item:
-            return restyler(item) if isinstance(item, Frame) else item
+        def restyle(item: F | Packet) -> F | Packet:
+            return item if isinstance(item, av.Packet) else stages.restyle(item)
 
-        def write(item: Item) -> None:
+        def write(item: F | Packet) -> None:
             nonlocal end_of_last
             writer.write(item)
-            if isinstance(item, Frame):
+            if not isinstance(item, av.Packet):
                 end_of_last = float((item.pts + item.duration) * item.time_base)
-                progress(writer.frames, reader.info.frames)
+                self.progress(writer.frames, reader.info.frames)
 
         try:
             run(reader, restyle, write)
@@ -156,9 +218,11 @@ def process_video(
         end = End.STOPPED if reader.stopped else End.CUT_OFF if reader.cut_off else End.DONE
         if not writer.frames:
             if end is End.DONE:
-                raise InputError(f"{str(source)!r} has no frame in the time that was asked for")
+                raise InputError(
+                    f"{str(reader.path)!r} has no frame in the time that was asked for"
+                )
             return Outcome(end, None, 0)
-        path = landing.land(None if end is End.DONE else partial_name(target))
+        path = landing.land(None if end is End.DONE else partial_name(landing.target))
         return Outcome(end, path, writer.frames, end_of_last)
 
 
@@ -211,7 +275,11 @@ def partial_name(target: Path) -> Path:
 
 
 def _shape(
-    reader: Reader, size: WantedSize | None, container: Container, encoding: Encoding, say: Say
+    reader: Reader[Frame],
+    size: WantedSize | None,
+    container: Container,
+    encoding: Encoding,
+    say: Say,
 ) -> Shape:
     """The picture that goes out; tells the reader to scale where it differs from the input's."""
     info = reader.info

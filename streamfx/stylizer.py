@@ -6,7 +6,7 @@ import os
 from collections import OrderedDict
 from dataclasses import replace
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,14 @@ Size = tuple[int, int]
 Tensors = dict[str, Any]  # arrays, of the host or of the engine's device
 
 
+class Load(Protocol):
+    """See `streamfx.engines.load`."""
+
+    def __call__(
+        self, graph: bytes, size: Size, *, backend: str, options: engines.EngineOptions
+    ) -> engines.Engine: ...
+
+
 class Stylizer:
     """Restyles the frames of one stream, one after the other.
 
@@ -50,6 +58,11 @@ class Stylizer:
             the default one. It stays for the stylizer's life.
         backend: see `streamfx.engines.load`.
         precision, threads: see `EngineOptions`.
+        load: takes what `streamfx.engines.load` takes, and stands in its place.
+
+    Attributes:
+        pack, backend: as given.
+        options: the precision and the threads.
 
     Raises:
         InputError: the pack, the style or the strength cannot be used.
@@ -64,14 +77,16 @@ class Stylizer:
         backend: str = "auto",
         precision: Precision = "auto",
         threads: int | None = None,
+        load: Load | None = None,
     ) -> None:
         if pack is None:
             pack = pack_named_by(parse_expression(style)) or DEFAULT
         self.pack = pack if isinstance(pack, Pack) else find_pack(pack)
         self.style = style
         self.strength = strength
-        self._backend = backend
-        self._options = engines.EngineOptions(precision=precision, threads=threads)
+        self.backend = backend
+        self.options = engines.EngineOptions(precision=precision, threads=threads)
+        self._load = load
         self._graph = self.pack.generator
         self._spec = read_spec(self._graph)
         self._engines: OrderedDict[Size, engines.Engine] = OrderedDict()
@@ -216,7 +231,8 @@ class Stylizer:
             self._engines.move_to_end(size)
             return self._engines[size]
         _check_size(size)
-        engine = engines.load(self._graph, size, backend=self._backend, options=self._options)
+        load = self._load or engines.load
+        engine = load(self._graph, size, backend=self.backend, options=self.options)
         self._engines[size] = engine
         if len(self._engines) > _ENGINES:
             self._engines.popitem(last=False)[1].close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import product
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -42,10 +43,15 @@ def build(
     batch: Annotated[int, typer.Option(min=1, max=64, help="Frames at a time, at most.")] = 1,
     timeout: Annotated[float, typer.Option(min=1, help="Seconds for each build.")] = 900,
 ) -> None:
-    """Build engines into the cache; each in a process of its own."""
+    """Build engines into the cache; each in a process of its own.
+
+    For every size there are two: for frames that come from the host's memory, and for frames that
+    stay on the GPU.
+    """
     from rich.console import Console
     from rich.progress import Progress
 
+    from streamfx.device.stylize import resident_graph
     from streamfx.engines.base import EngineOptions
     from streamfx.engines.tensorrt import FLAVOURS, TensorRTBackend
     from streamfx.styles import find_pack
@@ -53,12 +59,13 @@ def build(
     sizes = _sizes(size)
     capabilities = _numbers(sm, "--sm") if sm is not None else ()
     graph = find_pack(pack).generator
+    graphs = {"": graph, " on the GPU": resident_graph(graph)}
     builder = TensorRTBackend(FLAVOURS[backend])
     with Progress(console=Console(stderr=True), transient=True) as bar:
-        for width, height in sizes:
-            task = bar.add_task(f"{width}x{height}", total=1.0)
+        for (width, height), (where, each) in product(sizes, graphs.items()):
+            task = bar.add_task(f"{width}x{height}{where}", total=1.0)
             path = builder.build_for(
-                graph,
+                each,
                 size=(height, width),
                 batch=batch,
                 options=EngineOptions(precision=precision),

@@ -40,11 +40,18 @@ def command(
     start: Annotated[str, typer.Option(help="Where to begin: seconds or [H:]M:S.")] = "0",
     duration: Annotated[str | None, typer.Option(help="How much: seconds or [H:]M:S.")] = None,
     size: Annotated[str | None, typer.Option(help="1280x720, or 720p: the shorter side.")] = None,
+    frames: Annotated[
+        Literal["auto", "cpu"],
+        typer.Option(help="auto: on the GPU from decoder to encoder, where that is possible."),
+    ] = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace outputs.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say only what fails.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Say what runs where, and why.")
+    ] = False,
 ) -> None:
     """Restyle videos, pictures or whole folders."""
-    from streamfx.cli.report import Report, seconds, stop_on_signals
+    from streamfx.cli.report import Report, say_log, seconds, stop_on_signals
     from streamfx.jobs import plan
     from streamfx.media.containers import Encoding, container_of
     from streamfx.media.sizes import WantedSize
@@ -56,6 +63,7 @@ def command(
         start=seconds(start),
         duration=None if duration is None else seconds(duration),
         size=None if size is None else WantedSize.parse(size),
+        frames=frames,
     )
     planned = plan(inputs, output, overwrite=overwrite)
     for job in planned.jobs:
@@ -73,6 +81,8 @@ def command(
             threads=threads,
         ) as stylizer,
     ):
+        if verbose:
+            say_log(report)
         code = run_plan(planned, stylizer, settings, report, stop)
     raise typer.Exit(code)
 

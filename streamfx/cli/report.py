@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import signal
 from collections.abc import Callable, Iterator
@@ -87,6 +88,18 @@ class Report:
         trace: TracebackType | None,
     ) -> None:
         self._progress.stop()
+
+
+def say_log(report: Report) -> None:
+    """Let what the program logs, from "info" on, be said as well."""
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            report.say(self.format(record))
+
+    log = logging.getLogger("streamfx")
+    log.addHandler(Handler())
+    log.setLevel(logging.INFO)
 
 
 @contextmanager

@@ -6,7 +6,6 @@ asked for `unsafe_output`), so holding some of them does not starve the decoder.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
@@ -19,8 +18,8 @@ from av.codec.hwaccel import HWAccel
 from streamfx.device.dlpack import Borrowed
 from streamfx.device.frames import DeviceFrame, Hold
 from streamfx.engines.cuda import Cuda, DeviceArray
-from streamfx.errors import InputError, StreamFXError
-from streamfx.media.planes import HDR, color_of
+from streamfx.errors import StreamFXError
+from streamfx.media.planes import HDR, Orientation, Size, color_of
 
 _BYTE = np.dtype(np.uint8)
 
@@ -30,43 +29,50 @@ def hardware() -> HWAccel:
     return HWAccel("cuda", device=0, allow_software_fallback=False, is_hw_owned=True)
 
 
-class DeviceReader:
-    """The pictures of a video file on the GPU, in order; iterate it once.
+class OnTheGPU:
+    """`streamfx.media.reader.Decoding` by NVDEC: frames that borrow what it decoded into.
 
-    Args:
-        path: the file.
-
-    Attributes:
-        rate: frames a second, a guess where timing varies.
-        time_base: seconds per unit of every frame's `pts`.
-
-    Raises:
-        InputError: the file cannot be read, or has no video that this GPU decodes.
+    What needs one of the CPU's filters, and what NVDEC cannot decode, is an error: the CPU can
+    begin anew, and knows what is damaged.
     """
 
-    def __init__(self, path: str | os.PathLike[str], cuda: Cuda) -> None:
+    def __init__(self, cuda: Cuda) -> None:
         self._cuda = cuda
-        self._path = os.fspath(path)
-        try:
-            self._container = av.open(self._path, hwaccel=hardware())
-            self._stream = self._container.streams.video[0]
-        except IndexError as error:
-            raise InputError(f"{self._path} has no video") from error
-        except (av.error.FFmpegError, RuntimeError) as error:
-            raise InputError(f"{self._path} cannot be decoded on the GPU: {error}") from error
-        self.rate: Fraction = self._stream.average_rate or Fraction(25)
-        self.time_base = self._stream.time_base or Fraction(1, 90_000)
+        self.hwaccel: HWAccel | None = hardware()
 
-    def __iter__(self) -> Iterator[DeviceFrame]:
-        try:
-            for picture in self._container.decode(self._stream):
-                yield frame_of(picture, self._cuda)
-        except av.error.FFmpegError as error:
-            raise InputError(f"{self._path} cannot be decoded on the GPU: {error}") from error
+    def filter(self, size: Size) -> Unfiltered:
+        return Unfiltered(size)
 
-    def close(self) -> None:
-        """End reading."""
-        self._container.close()
+    def frame(
+        self, picture: Any, orientation: Orientation, pts: int, time_base: Fraction
+    ) -> DeviceFrame:
+        frame = frame_of(picture, self._cuda)
+        frame.pts, frame.time_base = pts, time_base
+        return frame
+
+    def failed(self, error: av.error.FFmpegError) -> None:
+        raise StreamFXError(f"a packet cannot be decoded on the GPU: {error}") from error
+
+
+class Unfiltered:
+    """`streamfx.media.reader.Filter` that passes pictures of one size as they are.
+
+    Args:
+        size: (width, height).
+    """
+
+    deinterlaced = False
+
+    def __init__(self, size: Size) -> None:
+        self._size = size
+
+    def push(self, frame: av.VideoFrame, time_base: Fraction) -> Iterator[av.VideoFrame]:
+        if (frame.width, frame.height) != self._size:
+            raise StreamFXError("pictures on the GPU cannot be scaled; scale them on the CPU")
+        yield frame
+
+    def flush(self) -> Iterator[av.VideoFrame]:
+        yield from ()
 
 
 def frame_of(picture: Any, cuda: Cuda) -> DeviceFrame:

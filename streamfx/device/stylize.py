@@ -44,6 +44,16 @@ class DeviceEngine(Protocol):
 Load = Callable[[bytes, Size], DeviceEngine]
 
 
+def resident_graph(graph: bytes) -> bytes:
+    """The graph for frames that stay on the GPU, of a pack's.
+
+    Raises:
+        EngineError: see `streamfx.engines.nv12.to_nv12`.
+    """
+    turned: bytes = to_nv12(read_graph(graph)[0]).SerializeToString()
+    return turned
+
+
 class DeviceStylizer:
     """Restyles the frames of one stream that lie on the GPU; the counterpart of `Stylizer`.
 
@@ -59,8 +69,7 @@ class DeviceStylizer:
     """
 
     def __init__(self, look: Stylizer, load: Load, cuda: Cuda) -> None:
-        model, _ = read_graph(look.pack.generator)
-        self._graph = to_nv12(model).SerializeToString()
+        self._graph = resident_graph(look.pack.generator)
         self._spec = read_spec(self._graph)
         self._look = look
         self._load = load

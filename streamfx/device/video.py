@@ -1,100 +1,162 @@
-"""A video file restyled without its pictures leaving the GPU: NVDEC, the engine, NVENC."""
+"""The stages of a video file whose frames stay on the GPU: NVDEC, the engine, NVENC."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable
-from pathlib import Path
-from typing import Any
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from fractions import Fraction
+from importlib import import_module
+from typing import cast
 
-import av
-import av.error
+from av.container import OutputContainer
+from av.video.stream import VideoStream
 
-from streamfx import pipeline
-from streamfx.device.decode import DeviceReader
+from streamfx import engines
+from streamfx.device.decide import Choice, decide, probe
+from streamfx.device.decode import OnTheGPU
 from streamfx.device.encode import ENCODERS, DeviceEncoder
 from streamfx.device.frames import DeviceFrame
-from streamfx.engines.cuda import Cuda
-from streamfx.errors import InputError, StreamFXError
-from streamfx.media.landing import Landing
+from streamfx.device.stylize import DeviceEngine, DeviceStylizer, device_engine
+from streamfx.engines.base import Unavailable
+from streamfx.engines.cuda import MODULE, Cuda
+from streamfx.engines.errors import EngineError
+from streamfx.media.containers import Encoding
+from streamfx.media.reader import Packet, VideoInfo
+from streamfx.media.sizes import Shape
+from streamfx.pipeline import Stages
+from streamfx.stylizer import Stylizer
 
-Restyle = Callable[[DeviceFrame], DeviceFrame]
+# The scale of NVENC's constant quality ends here.
+_WORST_QUALITY = 51
+# Frames from one key frame to the next at most, as x264 has it.
+_KEY_FRAMES = 250
+
+log = logging.getLogger(__name__)
 
 
-def restyle_file(
-    source: str | os.PathLike[str],
-    target: str | os.PathLike[str],
-    restyle: Restyle,
-    cuda: Cuda,
-    codec: str = "h264",
-) -> int:
-    """Decode, restyle and encode the pictures of a file; its sound is left out.
+class GPUEncoder:
+    """`streamfx.media.writer.Encoder` by NVENC; it closes the frames that it is given.
 
     Args:
-        target: a file name whose end says the container; it appears when it is whole.
-        restyle: such as a `DeviceStylizer`; all frames that it gives have one size.
-        codec: see `streamfx.device.encode.ENCODERS`.
+        encoders: FFmpeg's names, by the codec.
+    """
 
-    Returns:
-        How many frames there were.
+    opened_by_frame = True
+
+    def __init__(self, cuda: Cuda, encoders: Mapping[str, str] = ENCODERS) -> None:
+        self._cuda = cuda
+        self._encoders = encoders
+        self._encoder: DeviceEncoder | None = None
+
+    def add_to(self, output: OutputContainer, encoding: Encoding, rate: Fraction) -> VideoStream:
+        assert encoding.codec is not None
+        assert encoding.crf is not None
+        options = {
+            "rc": "vbr",
+            "b": "0",
+            "cq": str(min(encoding.crf, _WORST_QUALITY)),
+            "g": str(_KEY_FRAMES),
+        }
+        stream = output.add_stream(self._encoders[encoding.codec], rate=rate, options=options)
+        self._encoder = DeviceEncoder(stream, self._cuda)
+        return cast(VideoStream, stream)
+
+    def encode(self, frame: DeviceFrame) -> list[Packet]:
+        assert self._encoder is not None
+        try:
+            return self._encoder.encode(frame)
+        finally:
+            frame.close()
+
+    def flush(self) -> list[Packet]:
+        assert self._encoder is not None
+        return self._encoder.flush()
+
+    def close(self) -> None:
+        """Forget the surfaces, when the file is closed."""
+        if self._encoder is not None:
+            self._encoder.close()
+
+
+def stages(
+    stylizer: DeviceStylizer, decoding: OnTheGPU, encoder: GPUEncoder
+) -> Stages[DeviceFrame]:
+    """The stages of one file; closing them closes `stylizer` and `encoder`."""
+
+    def restyle(frame: DeviceFrame) -> DeviceFrame:
+        try:
+            return stylizer(frame)
+        finally:
+            frame.close()
+
+    def close() -> None:
+        stylizer.close()
+        encoder.close()
+
+    return Stages(decoding, restyle, encoder, close)
+
+
+def find_stages(
+    look: Stylizer, video: VideoInfo, shape: Shape, wanted: Encoding, encoding: Encoding
+) -> Stages[DeviceFrame] | None:
+    """The stages of a file whose frames can stay on the GPU; None where they cannot.
+
+    The log says what was decided, and why.
+
+    Args:
+        look: as of `DeviceStylizer`.
+        video: what goes in.
+        shape: what goes out.
+        wanted, encoding: as the user has it, and settled.
 
     Raises:
-        InputError: the source cannot be decoded on the GPU, or has no pictures.
-        StreamFXError: NVENC cannot be opened or fails, or the file cannot be written.
+        EngineError: the engine cannot be loaded.
     """
-    reader = DeviceReader(source, cuda)
     try:
-        with Landing(Path(target)) as landing:
-            with av.open(f"file:{landing.working}", "w") as container:
-                stream: Any = container.add_stream(ENCODERS[codec], rate=reader.rate)
-                stream.time_base = reader.time_base
-                encoder = DeviceEncoder(stream, cuda)
-                count = restyle_frames(reader, restyle, encoder, container.mux)
-            encoder.close()
-            if not count:
-                raise InputError(f"{os.fspath(source)} has no pictures")
-            landing.land()
-            return count
-    except av.error.FFmpegError as error:
-        raise StreamFXError(f"cannot write {os.fspath(target)!r}: {error}") from error
-    finally:
-        reader.close()
+        choices = _choices(look, video, shape, wanted, encoding)
+    except EngineError as error:  # who restyles on the CPU will say it
+        log.info("frames stay on the CPU: %s", error)
+        return None
+    for choice in choices:
+        log.info("%s", choice)
+    if any(choice.place == "CPU" for choice in choices):
+        return None
+    backend = engines.choose(choices[1].by)
+
+    def load(graph: bytes, size: tuple[int, int]) -> DeviceEngine:
+        return device_engine(backend.load(graph, size=size, batch=1, options=look.options))
+
+    cuda = Cuda(import_module(MODULE))
+    stylizer = DeviceStylizer(look, load, cuda)
+    try:
+        stylizer.prepare(shape.height, shape.width)
+    except EngineError:
+        stylizer.close()
+        raise
+    return stages(stylizer, OnTheGPU(cuda), GPUEncoder(cuda))
 
 
-def restyle_frames(
-    frames: Iterable[DeviceFrame],
-    restyle: Restyle,
-    encoder: DeviceEncoder,
-    mux: Callable[[Any], object],
-) -> int:
-    """Pass frames through `restyle` and `encoder`, each stage on a thread of its own.
-
-    Every frame is closed when its stage is done with it; where a stage fails, those that still
-    wait are given back when they are forgotten.
-
-    Returns:
-        How many frames there were.
-    """
-    count = 0
-
-    def restyled(frame: DeviceFrame) -> DeviceFrame:
-        try:
-            return restyle(frame)
-        finally:
-            frame.close()
-
-    def encode(frame: DeviceFrame) -> None:
-        nonlocal count
-        try:
-            packets = encoder.encode(frame)
-        finally:
-            frame.close()
-        count += 1
-        for packet in packets:
-            mux(packet)
-
-    pipeline.run(frames, restyled, encode)
-    if count:
-        for packet in encoder.flush():
-            mux(packet)
-    return count
+def _choices(
+    look: Stylizer, video: VideoInfo, shape: Shape, wanted: Encoding, encoding: Encoding
+) -> tuple[Choice, ...]:
+    assert encoding.codec is not None
+    known = engines.backends()
+    facts = probe(
+        known if look.backend == "auto" else tuple(b for b in known if b.name == look.backend),
+        look.pack.generator,
+        (shape.height, shape.width),
+        look.options,
+        decoder=video.decoder,
+        codec=encoding.codec,
+    )
+    filters = video.filters
+    if (shape.width, shape.height) != (video.width, video.height):
+        filters = (*filters, "scaled")
+    if filters:
+        needed = f"the video passes filters ({', '.join(filters)}), which work on the CPU"
+        facts = replace(facts, nvdec=Unavailable(needed, ""))
+    if wanted.preset is not None:
+        reason = f"the preset {wanted.preset} is one of the CPU's encoder"
+        facts = replace(facts, nvenc=Unavailable(reason, "leave out --preset"))
+    return decide(facts)

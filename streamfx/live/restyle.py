@@ -12,7 +12,7 @@ from streamfx.live.picture import Size, fitted_size, letterboxed, resized, scale
 from streamfx.live.settings import LiveSettings
 from streamfx.live.stats import Tally
 from streamfx.styles import Pack
-from streamfx.stylizer import Stylizer
+from streamfx.stylizer import Load, Stylizer
 
 _LONGEST_WAIT = 30.0
 
@@ -28,11 +28,20 @@ class Restyler:
     """Restyles the frames of one stream; one thread uses it.
 
     An engine that fails is no end: the frame passes unstyled and is counted as dropped by
-    "engine", and a new engine is tried after a while.
+    "engine", and a new engine is tried after a while. Engines come from `load`, see `Stylizer`.
     """
 
-    def __init__(self, name: str, pack: Pack, settings: LiveSettings, look: Look, tally: Tally):
+    def __init__(
+        self,
+        name: str,
+        pack: Pack,
+        settings: LiveSettings,
+        look: Look,
+        tally: Tally,
+        load: Load | None = None,
+    ) -> None:
         self._name = name
+        self._load = load
         self._pack = pack
         self._settings = settings
         self._fade = Fade(look)
@@ -118,6 +127,7 @@ class Restyler:
             backend=settings.backend,
             precision=settings.precision,
             threads=settings.threads,
+            load=self._load,
         )
 
     def _fail(self, error: Exception) -> None:

@@ -31,6 +31,7 @@ from streamfx.live.settings import Control, ControlChange, LiveSettings
 from streamfx.live.shelf import StyleShelf
 from streamfx.live.sound import SoundTrack
 from streamfx.live.stats import NoObserver, Observer, State, StreamStats, Tally
+from streamfx.stylizer import Load
 
 NOTICE = "The sender is away. Waiting for it to return."
 
@@ -89,6 +90,7 @@ class LiveStream:
     Args:
         styles: where the expressions of the control are looked up.
         observer: takes every measurement as it is made.
+        load: gives the engines; see `streamfx.stylizer.Stylizer`.
 
     Raises:
         InputError: the settings name a style that cannot be used.
@@ -100,6 +102,7 @@ class LiveStream:
         styles: StyleShelf,
         settings: LiveSettings,
         observer: Observer | None = None,
+        load: Load | None = None,
     ) -> None:
         self.name = name
         self.settings = settings
@@ -132,7 +135,7 @@ class LiveStream:
 
         look = Look(code, self._control.shown_strength)
         self._taps: tuple[_Tap, ...] = ()  # replaced as a whole, as the viewers are
-        self._restyler = Restyler(name, styles.pack, settings, look, self._tally)
+        self._restyler = Restyler(name, styles.pack, settings, look, self._tally, load)
         self._bank = EncoderBank(settings.fps, lambda: self._tally.drop("encoder"))
         self._fanout = Fanout(self._ask_for_key_frame, self._wake)
         limits = Range(settings.min_bitrate, settings.start_bitrate, settings.max_bitrate)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import av
 import av.error
+from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 from av.stream import Disposition
 from av.video.stream import VideoStream
@@ -16,8 +17,11 @@ from streamfx.errors import InputError
 _REFUSED = frozenset({"tty", "concat", "hls", "dash", "image2", "ffmetadata"})
 
 
-def open_video(path: Path) -> InputContainer:
+def open_video(path: Path, hwaccel: HWAccel | None = None) -> InputContainer:
     """Open a file that holds a video.
+
+    Args:
+        hwaccel: what decodes in place of the CPU.
 
     Raises:
         InputError: it is missing, empty, a folder, unreadable or no video.
@@ -32,9 +36,11 @@ def open_video(path: Path) -> InputContainer:
             raise InputError(f"{name} is empty")
         # `file:` keeps a colon in a name from being read as a protocol; a file that names
         # other places must not make this program open them.
-        container = av.open(f"file:{path}", options={"protocol_whitelist": "file"})
+        container = av.open(f"file:{path}", options={"protocol_whitelist": "file"}, hwaccel=hwaccel)
     except PermissionError as error:
         raise InputError(f"{name} cannot be read: permission denied") from error
+    except RuntimeError as error:  # PyAV's, where nothing in the file is for `hwaccel`
+        raise InputError(f"the device decodes nothing of {name}") from error
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise InputError(
             f"{name} is not a video that can be read: damaged, cut off or of an unknown kind"

@@ -10,18 +10,22 @@ from fractions import Fraction
 from pathlib import Path
 from threading import Event
 from types import TracebackType
-from typing import Any, Self, TypeAlias
+from typing import Any, Generic, Protocol, Self, TypeAlias, TypeVar
 
 import av
 import av.error
+from av.codec.hwaccel import HWAccel
 from av.stream import Disposition
 
 from streamfx.errors import InputError
 from streamfx.frames import Color, Frame
 from streamfx.media.planes import (
     HDR,
+    NATIVE,
     Normalizer,
+    Orientation,
     Size,
+    Stamped,
     color_of,
     orientation_of,
     planes_of,
@@ -29,7 +33,8 @@ from streamfx.media.planes import (
 from streamfx.media.probe import open_video, picture_stream
 
 Packet: TypeAlias = "av.Packet[Any]"
-Item: TypeAlias = "Frame | Packet"
+F = TypeVar("F", bound=Stamped)
+F_co = TypeVar("F_co", bound=Stamped, covariant=True)
 
 # Formats whose clock starts anywhere; the others' first timestamps mean what they say.
 _BROADCAST = frozenset({"mpegts", "mpeg", "rtsp"})
@@ -51,6 +56,9 @@ class VideoInfo:
         time_base: seconds per unit of every frame's `pts`.
         frames: how many are to be expected, 0 where the file does not say.
         color: the tags of the first frame, as it comes out.
+        decoder: FFmpeg's name of what decodes it.
+        filters: why the stored pictures pass filters first, in a word each; none where their
+            planes are taken as they are.
     """
 
     width: int
@@ -60,16 +68,69 @@ class VideoInfo:
     time_base: Fraction
     frames: int
     color: Color
+    decoder: str
+    filters: tuple[str, ...]
 
 
-class Reader:
+class Filter(Protocol):
+    """See `Normalizer`."""
+
+    deinterlaced: bool
+
+    def push(self, frame: av.VideoFrame, time_base: Fraction) -> Iterator[av.VideoFrame]: ...
+
+    def flush(self) -> Iterator[av.VideoFrame]: ...
+
+
+class Decoding(Protocol[F_co]):
+    """What decodes a video, and what its pictures become.
+
+    Attributes:
+        hwaccel: what decodes in place of the CPU.
+    """
+
+    @property
+    def hwaccel(self) -> HWAccel | None: ...
+
+    def filter(self, size: Size) -> Filter:
+        """What every picture passes; those that come out have `size` = (width, height)."""
+
+    def frame(
+        self, picture: av.VideoFrame, orientation: Orientation, pts: int, time_base: Fraction
+    ) -> F_co:
+        """The frame of a picture that came out of the filter."""
+
+    def failed(self, error: av.error.FFmpegError) -> None:
+        """A packet cannot be decoded; it is left out, unless this raises."""
+
+
+class OnTheCPU:
+    """`Decoding` by FFmpeg into the host's memory."""
+
+    hwaccel = None
+
+    def filter(self, size: Size) -> Normalizer:
+        return Normalizer(size)
+
+    def frame(
+        self, picture: av.VideoFrame, orientation: Orientation, pts: int, time_base: Fraction
+    ) -> Frame:
+        y, u, v = planes_of(picture, orientation)
+        return Frame(y, u, v, pts, time_base, color=color_of(picture))
+
+    def failed(self, error: av.error.FFmpegError) -> None:
+        pass
+
+
+class Reader(Generic[F]):
     """Reads one video file; iterate it once.
 
-    Items come in the order of the file, so a `Frame` and the sound packets near it are
+    Items come in the order of the file, so a frame and the sound packets near it are
     neighbours. Frames have strictly rising `pts`. `info` is known from the start.
 
     Args:
         path: the file.
+        decoding: makes the frames.
         start: seconds of the file to leave out; what is left then begins at 0.
         duration: seconds to read, None for the rest of the file.
         say: takes one sentence about anything that is not kept as it was.
@@ -77,6 +138,7 @@ class Reader:
 
     Attributes:
         scale_to: (width, height), both even, that frames are scaled to; set before iterating.
+        notes: a sentence about each thing that is known from the start not to be kept.
         decoded: frames that came out so far.
         damaged: packets that could not be decoded so far.
         shift: seconds that are taken off every timestamp.
@@ -92,6 +154,7 @@ class Reader:
     def __init__(
         self,
         path: Path,
+        decoding: Decoding[F],
         *,
         start: float = 0.0,
         duration: float | None = None,
@@ -104,6 +167,7 @@ class Reader:
         self.damaged = 0
         self.cut_off = False
         self.stopped = False
+        self._decoding = decoding
         self._say = say
         self._stop = stop or Event()
         self._begun = start > 0
@@ -111,7 +175,7 @@ class Reader:
         self._retimed = 0
         self._last: tuple[int, int] | None = None  # pts and duration
         self._seen_end = 0.0
-        self.container = open_video(path)
+        self.container = open_video(path, decoding.hwaccel)
         try:
             self.stream = picture_stream(self.container, path)
             self.shift = self._seek(start)
@@ -124,7 +188,7 @@ class Reader:
         except BaseException:
             self.container.close()
             raise
-        self._tell(first)
+        self.notes = tuple(self._notes(first))
 
     def __enter__(self) -> Self:
         return self
@@ -137,14 +201,14 @@ class Reader:
     ) -> None:
         self.container.close()
 
-    def __iter__(self) -> Iterator[Item]:
+    def __iter__(self) -> Iterator[F | Packet]:
         size = self.scale_to or self._stored
         if self.scale_to and self._orientation.transpose:
             size = (size[1], size[0])
-        normalizer = Normalizer(size)
-        held: Frame | None = None
+        passed = self._decoding.filter(size)
+        held: F | None = None
         step = 0
-        for item in self._normalized(normalizer):
+        for item in self._filtered(passed):
             if isinstance(item, av.Packet):
                 yield item
                 continue
@@ -158,22 +222,22 @@ class Reader:
         if held is not None:
             held.duration = self._last_duration(held) or step
             yield from self._within(held)
-        if normalizer.deinterlaced:
+        if passed.deinterlaced:
             self._say("the picture is interlaced and was deinterlaced, frame for frame")
         if self._retimed:
             self._say(f"{self._retimed} frames had no usable timestamp and follow the one before")
         if self.damaged:
             self._say(f"{self.damaged} damaged packets could not be decoded and were left out")
 
-    def _normalized(self, normalizer: Normalizer) -> Iterator[Packet | av.VideoFrame]:
+    def _filtered(self, passed: Filter) -> Iterator[Packet | av.VideoFrame]:
         for item in self._decoded():
             if isinstance(item, av.Packet):
                 yield item
             else:
-                yield from normalizer.push(item, self.info.time_base)
-        yield from normalizer.flush()
+                yield from passed.push(item, self.info.time_base)
+        yield from passed.flush()
 
-    def _frame(self, picture: av.VideoFrame) -> Frame:
+    def _frame(self, picture: av.VideoFrame) -> F:
         base = self.info.time_base
         unit = picture.time_base or base
         pts = None if picture.pts is None else round(picture.pts * unit / base) - self._in(base)
@@ -183,10 +247,11 @@ class Reader:
             self._retimed += 1
             pts = 0 if last is None else last[0] + max(1, last[1] if pts is None else 1)
         self._last = (pts, duration)
-        y, u, v = planes_of(picture, self._orientation)
-        return Frame(y, u, v, pts, base, duration, color_of(picture))
+        frame = self._decoding.frame(picture, self._orientation, pts, base)
+        frame.duration = duration
+        return frame
 
-    def _within(self, frame: Frame) -> Iterator[Frame]:
+    def _within(self, frame: F) -> Iterator[F]:
         """The frame, unless it lies outside the time that was asked for."""
         base = frame.time_base
         if self._begun and frame.pts < 0:
@@ -199,7 +264,7 @@ class Reader:
         self.decoded += 1
         yield frame
 
-    def _last_duration(self, frame: Frame) -> int:
+    def _last_duration(self, frame: F) -> int:
         """How long the last frame is shown: to the end of the stream, where that is known."""
         stream = self.stream
         if self.stopped or self.cut_off or not stream.duration:
@@ -264,7 +329,8 @@ class Reader:
             return self.stream.codec_context.decode(packet)
         except av.error.EOFError:
             return []
-        except av.error.FFmpegError:
+        except av.error.FFmpegError as error:
+            self._decoding.failed(error)
             self.damaged += 1
             return []
 
@@ -358,7 +424,19 @@ class Reader:
             time_base=stream.time_base or Fraction(1, 90_000),
             frames=self._expected(rate),
             color=color,
+            decoder=stream.codec_context.codec.name,
+            filters=tuple(self._filters(first)),
         )
+
+    def _filters(self, first: av.VideoFrame) -> Iterator[str]:
+        if first.format.name not in NATIVE:
+            yield first.format.name
+        if first.interlaced_frame:
+            yield "interlaced"
+        if self._orientation != Orientation():
+            yield "turned"
+        if first.color_trc in HDR:
+            yield "HDR"
 
     def _expected(self, rate: Fraction) -> int:
         if self.stream.frames and not self._begun and self._length is None:
@@ -377,13 +455,13 @@ class Reader:
         stated = (self.container.duration + (self.container.start_time or 0)) / av.time_base
         return self._seen_end < stated - max(_CUT_OFF, 0.02 * stated)
 
-    def _tell(self, first: av.VideoFrame) -> None:
+    def _notes(self, first: av.VideoFrame) -> Iterator[str]:
         if name := HDR.get(first.color_trc):
-            self._say(f"the picture is HDR ({name}) and is tone-mapped to BT.709")
+            yield f"the picture is HDR ({name}) and is tone-mapped to BT.709"
         if first.width % 2 or first.height % 2:
-            self._say(
+            yield (
                 f"{first.width}x{first.height} is odd: the last column or row is repeated once, "
                 f"the output has {self.info.width}x{self.info.height}"
             )
         if first.format.name.startswith(("yuva", "rgba", "bgra", "argb", "abgr", "gbrap", "ya")):
-            self._say("transparency is dropped")
+            yield "transparency is dropped"

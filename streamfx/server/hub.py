@@ -19,6 +19,7 @@ from aiohttp import web
 from streamfx.capture import Source, SourceStatus
 from streamfx.endpoints import Endpoint
 from streamfx.errors import InputError, StreamFXError
+from streamfx.live.sharing import SharedEngines
 from streamfx.live.shelf import StyleShelf
 from streamfx.live.stats import Observer
 from streamfx.live.stream import LiveStream
@@ -95,6 +96,7 @@ class Hub:
         self.changed = asyncio.Event()
         self._config = config
         self._observer = observer
+        self._engines = SharedEngines()
         self._entries: dict[str, Entry] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self._opening: set[asyncio.Task[None]] = set()  # sinks of publishers' streams
@@ -280,7 +282,8 @@ class Hub:
         live = self._config.live.model_copy(update=settings)
         self.shelf.resolve(live.style)  # or room would be made for what cannot be
         self._make_room()
-        entry = Entry(LiveStream(name, self.shelf, live, self._observer), origin)
+        stream = LiveStream(name, self.shelf, live, self._observer, self._engines.load)
+        entry = Entry(stream, origin)
         self._entries[name] = entry
         log.info("stream opened", extra={"stream": name, "source": origin})
         self.changed.set()

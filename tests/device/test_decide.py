@@ -18,7 +18,7 @@ NO_GPU = Unavailable("no NVIDIA driver", "install it")
 WORKS = Available("1", "a device", ("fp16",))
 MISSING = Unavailable("it is not installed", "pip install it")
 CPU = (Candidate("openvino", WORKS, True), Candidate("onnxruntime", WORKS, True))
-RTX = Candidate("tensorrt-rtx", WORKS, True)
+RTX = Candidate("tensorrt-rtx", WORKS, True, True)
 CUDA = Candidate("onnxruntime-cuda", WORKS, True)
 ALL = Facts(GPU, (RTX, *CPU), nvdec=None, nvenc=None)
 
@@ -28,27 +28,29 @@ def places(choices: tuple[Choice, ...]) -> list[tuple[str, str, str]]:
 
 
 def test_all_on_the_gpu() -> None:
-    assert places(decide(ALL, resident=True)) == [
+    assert places(decide(ALL)) == [
         ("decode", "GPU", "NVDEC"),
         ("stylize", "GPU", "tensorrt-rtx"),
         ("encode", "GPU", "NVENC"),
     ]
 
 
-def test_nobody_gets_the_untried_path_unasked() -> None:
-    decode, stylize, encode = decide(ALL)
+def test_an_engine_for_frames_of_the_host_is_not_enough() -> None:
+    decode, stylize, encode = decide(replace(ALL, candidates=(replace(RTX, resident=False), *CPU)))
     assert places((decode, stylize, encode)) == [
         ("decode", "CPU", "FFmpeg"),
         ("stylize", "GPU", "tensorrt-rtx"),
         ("encode", "CPU", "FFmpeg"),
     ]
-    assert "nobody has seen that run" in decode.why
-    assert not decode.fix
+    assert str(decode) == (
+        "decode runs on the CPU by FFmpeg: tensorrt-rtx's engine for frames that stay on the GPU "
+        "is not built; try: streamfx engines build --backend tensorrt-rtx"
+    )
 
 
 def test_a_machine_without_a_gpu_has_nothing_to_mend() -> None:
     missing = Candidate("tensorrt-rtx", NO_GPU, False)
-    choices = decide(Facts(NO_GPU, (missing, *CPU), NO_GPU, NO_GPU), resident=True)
+    choices = decide(Facts(NO_GPU, (missing, *CPU), NO_GPU, NO_GPU))
     assert places(choices) == [
         ("decode", "CPU", "FFmpeg"),
         ("stylize", "CPU", "openvino"),
@@ -92,7 +94,7 @@ def test_a_machine_without_a_gpu_has_nothing_to_mend() -> None:
 def test_what_is_in_the_way_is_said(
     facts: Facts, decode: tuple[str, str], encode: tuple[str, str]
 ) -> None:
-    choices = decide(facts, resident=True)
+    choices = decide(facts)
     assert [choice.place for choice in choices if choice.stage != "stylize"] == ["CPU", "CPU"]
     assert (choices[0].why, choices[0].fix) == decode
     assert (choices[2].why, choices[2].fix) == encode
@@ -135,4 +137,7 @@ def test_libraries_and_codecs_that_do_not_open(monkeypatch: pytest.MonkeyPatch) 
     assert facts.nvdec is not None
     assert facts.nvenc is not None
     assert facts.nvdec.reason.startswith("NVDEC does not open: ")
-    assert facts.nvenc.reason.startswith("NVENC does not open: ")
+    assert facts.nvenc.reason.startswith("NVENC does not open for h264: ")
+    facts = probe((), b"", (48, 64), EngineOptions(), decoder="ffv1", codec="vp9")
+    assert facts.nvdec == Unavailable("FFmpeg's ffv1 does not decode on the GPU", "")
+    assert facts.nvenc == Unavailable("NVENC does not encode vp9", "--codec h264, hevc, av1")

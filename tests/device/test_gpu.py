@@ -12,13 +12,15 @@ import graphs
 import packs
 import videos
 from streamfx.device.decide import Facts, probe
-from streamfx.device.decode import DeviceReader
-from streamfx.device.stylize import DeviceEngine, DeviceStylizer, device_engine
-from streamfx.device.video import restyle_file
+from streamfx.device.decode import OnTheGPU
+from streamfx.device.frames import DeviceFrame
+from streamfx.device.stylize import resident_graph
 from streamfx.engines import Available, EngineOptions, Unavailable, backends, choose
 from streamfx.engines.cuda import LEGACY_STREAM, MODULE, Cuda
 from streamfx.engines.nvidia import find_gpu
 from streamfx.engines.tensorrt import FLAVOURS
+from streamfx.media.reader import Reader
+from streamfx.process import process_video
 from streamfx.stylizer import Stylizer
 
 pytestmark = pytest.mark.gpu
@@ -53,10 +55,11 @@ def pictures(path: Path) -> list[np.ndarray]:
 def test_nvdec_gives_what_the_cpu_decodes(cuda: Cuda, source: Path) -> None:
     if missing := facts().nvdec:
         pytest.skip(missing.reason)
-    reader = DeviceReader(source, cuda)
     wanted = pictures(source)
     count = 0
-    for frame, want in zip(reader, wanted, strict=True):
+    reader = Reader(source, OnTheGPU(cuda))
+    frames = (item for item in reader if isinstance(item, DeviceFrame))
+    for frame, want in zip(frames, wanted, strict=True):
         y, uv = (cuda.to_host(plane, LEGACY_STREAM) for plane in (frame.y, frame.uv))
         np.testing.assert_array_equal(y[0, 0], want[: SIZE[0]])
         u, v = want[SIZE[0] :].reshape(2, SIZE[0] // 2, SIZE[1] // 2)
@@ -64,11 +67,11 @@ def test_nvdec_gives_what_the_cpu_decodes(cuda: Cuda, source: Path) -> None:
         np.testing.assert_array_equal(uv[0, ..., 1], v)
         frame.close()
         count += 1
-    reader.close()
+    reader.container.close()
     assert count == FRAMES
 
 
-def test_a_file_stays_on_the_gpu(cuda: Cuda, source: Path, tmp_path: Path) -> None:
+def test_a_file_stays_on_the_gpu(source: Path, tmp_path: Path) -> None:
     found = facts()
     for missing in (found.nvdec, found.nvenc):
         if missing is not None:
@@ -81,17 +84,15 @@ def test_a_file_stays_on_the_gpu(cuda: Cuda, source: Path, tmp_path: Path) -> No
     if not usable:
         pytest.skip("no TensorRT works here: streamfx engines probe says why")
     backend = choose(usable[0])
-
-    def load(graph: bytes, size: tuple[int, int]) -> DeviceEngine:
-        backend.build(graph, size=size, batch=1, options=OPTIONS)
-        return device_engine(backend.load(graph, size=size, batch=1, options=OPTIONS))
-
     pack = packs.tiny_pack(tmp_path)
+    for graph in (pack.generator, resident_graph(pack.generator)):
+        backend.build(graph, size=SIZE, batch=1, options=OPTIONS)
     target = tmp_path / "out.mp4"
-    with Stylizer("great-wave", pack=pack, backend="onnxruntime") as look:
-        stylizer = DeviceStylizer(look, load, cuda)
-        assert restyle_file(source, target, stylizer, cuda) == FRAMES
-        stylizer.close()
+    said: list[str] = []
+    with Stylizer("great-wave", pack=pack, backend=backend.name) as stylizer:
+        outcome = process_video(source, target, stylizer, say=said.append)
+    assert not said  # that frames cannot stay there, for one
+    assert outcome.frames == FRAMES
     shown = pictures(target)
     assert len(shown) == FRAMES
     before = pictures(source)

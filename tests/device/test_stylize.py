@@ -25,7 +25,6 @@ from streamfx.device.decode import frame_of
 from streamfx.device.encode import DeviceEncoder
 from streamfx.device.frames import DeviceFrame, SurfacePool
 from streamfx.device.stylize import DeviceStylizer, device_engine
-from streamfx.device.video import restyle_frames
 from streamfx.engines.base import EngineInfo
 from streamfx.engines.cuda import LEGACY_STREAM
 from streamfx.engines.cuda import Cuda as Runtime
@@ -265,30 +264,6 @@ def test_the_decoder_gets_its_surface_back_when_the_frame_is_closed(rig: Rig) ->
     assert not (read(rig, restyled)[0] == RUBBISH).all()
 
 
-def test_threads_pass_every_frame_and_give_everything_back(rig: Rig) -> None:
-    """The pipeline of a file; the decoder's work is finished before another thread sees it."""
-    decoder = Decoder(rig.cuda, SIZE, surfaces=12)
-
-    def decoded() -> Iterator[DeviceFrame]:
-        for index in range(FRAMES):
-            frame = frame_of(decoder.decode(*scene(index), index), rig.runtime)
-            rig.cuda.finish(LEGACY_STREAM)
-            yield frame
-
-    packets: list[Any] = []
-    encoder = Encoder(holds=2)
-    count = restyle_frames(
-        decoded(), rig.stylizer, DeviceEncoder(encoder, rig.runtime), packets.append
-    )
-    assert count == len(packets) == FRAMES
-    for (_, y, uv), want in zip(
-        packets, on_the_cpu(rig, [scene(i) for i in range(FRAMES)]), strict=True
-    ):
-        check((y, uv), want)
-    gc.collect()
-    assert len(decoder.free) == 12
-
-
 @pytest.mark.parametrize("call", ["cudaMemcpyAsync", "cudaMemcpy2DAsync"])
 def test_a_failing_copy_is_an_error_and_loses_no_surface(rig: Rig, call: str) -> None:
     decoder = Decoder(rig.cuda, SIZE)
@@ -319,7 +294,7 @@ def test_errors_name_the_way_out(rig: Rig) -> None:
     with pytest.raises(StreamFXError, match="out of a pool, not a decoder's"):
         DeviceEncoder(Encoder(), rig.runtime).encode(frame)
     engine = ONNXRuntimeBackend().load(
-        graphs.generator().SerializeToString(), size=SIZE, options=replace(rig.look._options)
+        graphs.generator().SerializeToString(), size=SIZE, options=replace(rig.look.options)
     )
     with pytest.raises(StreamFXError, match="onnxruntime takes frames from the host's memory"):
         device_engine(engine)

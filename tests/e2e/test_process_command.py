@@ -60,6 +60,19 @@ def test_a_video(tmp_path: Path, pack: Path) -> None:
     assert all(b > a + 30 for a, b in zip(before.levels, after.levels, strict=True))
 
 
+def test_what_runs_where_is_said_on_demand(tmp_path: Path, pack: Path) -> None:
+    source = make_video(tmp_path / "in.mp4", frames=3)
+    done = process(pack, source, "-v")
+    assert done.returncode == 0
+    decode, stylize, encode, result = done.stderr.splitlines()
+    assert decode.startswith("decode runs on the CPU by FFmpeg: ")
+    assert stylize.startswith("stylize runs on the CPU by onnxruntime: ")
+    assert encode.startswith("encode runs on the CPU by FFmpeg: ")
+    assert result.endswith("in.styled.mp4: 3 frames, 0.10 s")
+    done = process(pack, source, "-v", "--overwrite", "--frames", "cpu")
+    assert done.stderr.splitlines() == [result]
+
+
 def test_no_overwriting_without_being_told(tmp_path: Path, pack: Path) -> None:
     source = make_video(tmp_path / "in.mp4", frames=3)
     target = tmp_path / "in.styled.mp4"

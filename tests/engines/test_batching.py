@@ -81,10 +81,12 @@ def test_more_streams_than_frames_at_a_time() -> None:
 
 def test_who_pauses_holds_nobody_up() -> None:
     batcher = Batcher(load, wait=0.001)
-    running, _pausing = batcher.join(), batcher.join()
+    running, pausing = batcher.join(), batcher.join()
     np.testing.assert_array_equal(stream(running, 0), stream(load(1), 0))
     assert batcher.batches == {1: FRAMES}
-    assert batcher.late == FRAMES
+    assert batcher.late == 1  # then nobody waits for it any more
+    stream(pausing, 1, 1)
+    assert batcher.late == 2  # it is back, and waits for the other one
 
 
 def test_one_stream_alone_never_waits() -> None:
@@ -134,6 +136,27 @@ def test_a_failure_reaches_all_of_the_batch_and_ends_with_it() -> None:
     Fickle.fails = False
     together(members, stream)
     assert batcher.batches == {2: 1 + FRAMES}
+
+
+def test_a_batch_that_cannot_be_had_is_computed_one_by_one(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    tried = []
+
+    def load_one(batch: int) -> engines.Engine:
+        tried.append(batch)
+        if batch > 1:
+            raise EngineError("the GPU's memory is full")
+        return load(batch)
+
+    batcher = Batcher(load_one, wait=PATIENT)
+    found = together([batcher.join() for _ in range(2)], stream)
+    alone = load(1)
+    for number, shown in enumerate(found):
+        np.testing.assert_array_equal(shown, stream(alone, number))
+    assert tried == [1, 2]
+    assert batcher.batches[2] == 1
+    assert "1 at a time at most: the GPU's memory is full" in caplog.text
 
 
 def test_the_last_to_leave_closes_the_engines() -> None:

@@ -157,7 +157,7 @@ def test_what_cannot_be_measured_is_said(
     assert message in capsys.readouterr().err
 
 
-def test_an_engine_is_built_for_each_size(
+def test_two_engines_are_built_for_each_size(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("tensorrt_rtx", reason="TensorRT for RTX is not installed")
@@ -165,5 +165,6 @@ def test_an_engine_is_built_for_each_size(
     assert run("build", pack, "--size", "64x48,128x96", "--sm", "75,89") == 0
     printed = [Path(line) for line in capsys.readouterr().out.split()]
     keys = [EngineCache().read(path)[0] for path in printed]
-    assert [(key.width, key.height) for key in keys] == [(64, 48), (128, 96)]
+    assert [(key.width, key.height) for key in keys] == [(64, 48), (64, 48), (128, 96), (128, 96)]
+    assert len({key.graph for key in keys}) == 2  # of planes, and of NV12
     assert run("verify", pack) == 0

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 from collections import deque
 from collections.abc import Callable
+from threading import RLock
 from types import SimpleNamespace
 from typing import Any
 
@@ -49,8 +50,9 @@ class Cuda:
         self.events: dict[int, Any] = {}
         self.graphs: dict[int, Work] = {}
         self.made = 100
-        self.capturing: list[Work] | None = None
+        self.capturing: tuple[int, list[Work]] | None = None  # the stream, and what it got
         self.can_capture = True
+        self.finishing = RLock()
         self.launches = 0
         self.moved = {1: 0, 2: 0, 3: 0}  # bytes by kind of copy
         self.fails: set[str] = set()
@@ -62,16 +64,17 @@ class Cuda:
 
     def enqueue(self, stream: int, work: Work) -> None:
         """Let work be done when the stream comes to it."""
-        if self.capturing is not None:
-            self.capturing.append(work)
+        if self.capturing is not None and self.capturing[0] == int(stream):
+            self.capturing[1].append(work)
         else:
             self.streams[int(stream)].append(work)
 
     def finish(self, stream: int) -> None:
         """Do all work of a stream."""
         queue = self.streams[int(stream)]
-        while queue:
-            queue.popleft()()
+        with self.finishing:  # threads may wait for one stream
+            while queue:
+                queue.popleft()()
 
     def _status(self, name: str) -> int:
         return 2 if name in self.fails else 0
@@ -82,7 +85,7 @@ class Cuda:
 
     def at(self, address: int, size: int) -> Plane:
         """The bytes of an allocation, which must hold all of them."""
-        for start, memory in self.memory.items():
+        for start, memory in list(self.memory.items()):  # another thread may allocate
             if start <= address and address + size <= start + memory.size:
                 return memory[address - start :][:size]
         raise AssertionError(f"{size} bytes at {address:#x} lie outside every allocation")
@@ -207,12 +210,12 @@ class Cuda:
         return (0,)
 
     def cudaStreamBeginCapture(self, stream: int, mode: int) -> tuple[int]:
-        self.capturing = []
+        self.capturing = (int(stream), [])
         return (0,)
 
     def cudaStreamEndCapture(self, stream: int) -> tuple[int, Any]:
         assert self.capturing is not None
-        captured, self.capturing = self.capturing, None
+        (_, captured), self.capturing = self.capturing, None
         return (0, captured) if self.can_capture else (900, None)
 
     def cudaGraphInstantiate(self, graph: Any, flags: int) -> tuple[int, int]:
