@@ -33,10 +33,13 @@ def expose(ycc: Tensor) -> tuple[Tensor, Tensor]:
     deviation = ((ycc - mean).square().mean((2, 3), keepdim=True) + 1e-6).sqrt()
     power = deviation[:, :1].square()
     seen = power / (power + _FAINT**2)
-    gain = torch.minimum(_column(_DEVIATION) / deviation, _column(_MOST_GAIN))
+    wanted, most, usual, farthest = (
+        torch.tensor(values, device=ycc.device)[None, :, None, None]
+        for values in (_DEVIATION, _MOST_GAIN, _MEAN, _FARTHEST)
+    )
+    gain = torch.minimum(wanted / deviation, most)
     gain = 1 + seen * (gain.clamp(min=_LEAST_GAIN) - 1)
-    farthest = _column(_FARTHEST)
-    moved = torch.minimum(torch.maximum(_column(_MEAN) - mean, -farthest), farthest)
+    moved = torch.minimum(torch.maximum(usual - mean, -farthest), farthest)
     return gain, mean + seen * moved - gain * mean
 
 
@@ -50,7 +53,3 @@ def exposed(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
         shown = ycc_to_rgb(ycc * gain + offset).clamp(0, 1)[0].movedim(0, -1)
         place[:] = (shown * 255 + 0.5).byte().numpy()
     return out
-
-
-def _column(values: tuple[float, ...]) -> Tensor:
-    return torch.tensor(values)[None, :, None, None]

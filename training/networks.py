@@ -251,10 +251,10 @@ def sample(picture: Tensor, places: Tensor) -> Tensor:
 def _moved_luma(past: Tensor, motion: Tensor) -> Tensor:
     """Luma [N,1,2h,2w] moved, unshuffled by two [N,4,h,w]; `motion` is that of 2x2 pixels."""
     size = torch.stack([torch.as_tensor(past.shape[3]), torch.as_tensor(past.shape[2])])
-    pixel = 2.0 / size.to(motion.dtype)
+    pixel = 2.0 / size.to(motion)
     return torch.cat(
         [
-            sample(past, motion + pixel * torch.tensor([x - 0.5, y - 0.5]))
+            sample(past, motion + pixel * torch.tensor([x - 0.5, y - 0.5], device=past.device))
             for y in range(2)
             for x in range(2)
         ],
