@@ -93,12 +93,13 @@ class Search(BaseModel):
         return self.model_copy(update={"kept": tuple(kept[-MOST_KEPT:])})
 
     def more(self) -> Self:
-        """The same with the next sheet, bred from the latest that were kept."""
+        """The same with the next sheet, bred from what was kept of the last, or else the latest."""
         return self._shown(self.generation + 1)
 
     def _shown(self, generation: int) -> Self:
-        # The last few: a search that drags all of its past along does not arrive.
-        parents = self.kept[-4:]
+        # A search that drags all of its past along does not arrive.
+        latest = [text for text in self.kept if text in self.shown]
+        parents = latest or self.kept[-4:]
         shown = explore(self.like, parents, generation=generation, seed=self.seed, count=self.count)
         return self.model_copy(update={"generation": generation, "shown": tuple(shown)})
 

@@ -19,7 +19,7 @@ from streamfx.expressions import MOST_SEED, Term, format_expression, parse_expre
 MOST_CANDIDATES = 25
 MOST_KEPT = 16
 # Share of a fresh variation in a child of the first generation; of the next ones, less and less.
-_FRESH = 0.5
+_FRESH = 0.8
 _MOST_TERMS = 8  # of a child; the least ones are left out
 _DIGITS = 3
 

@@ -1,6 +1,7 @@
 """Styles that nobody painted: a mapping network from a latent z to style codes.
 
 z is drawn from a standard normal distribution by a seed, so that a seed names a style for good.
+The network is trained so that the first seeds, 0 to 63, give styles that lie far from each other.
 Mapping networks: Karras et al., "A Style-Based Generator Architecture for Generative Adversarial
 Networks", 2019; ours is trained by `streamfx.training.mapping`.
 """
@@ -21,7 +22,7 @@ from streamfx.errors import InputError
 
 LATENT_SIZE = 64
 # How far a variation goes from its style, in the deviation of the latent styles.
-VARIATION = 0.6
+VARIATION = 0.4
 _SAMPLES = 256  # latents whose mean is the middle of the latent styles
 
 Code = NDArray[np.float32]

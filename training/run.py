@@ -33,6 +33,7 @@ from streamfx.training.networks import Networks
 from streamfx.training.parallel import Processes
 from streamfx.training.recipes import Recipe
 from streamfx.training.runlog import RunLog
+from streamfx.training.spread import Sight
 from streamfx.training.trainer import Trainer
 
 CHECKPOINT = "checkpoint.pt"
@@ -133,6 +134,7 @@ def _finish(trainer: Trainer, output: Path, console: Console) -> Pack:
         trainer.average.codes.weight,
         [painting for style in library.styles for painting in style.paintings],
         seed=recipe.seed,
+        sight=Sight(trainer.average.generator, library.contents),
     )
     figures["mapping_distance"] = round(distance, 4)
     thumbnails = _thumbnails(trainer.average, recipe)

@@ -3,7 +3,6 @@
 import { $ } from "./dom.js";
 
 const LARGEST_SEED = 100000;
-const MOST_KEPT = 4; // parents of the next nine: the latest that were liked
 
 /**
  * @typedef {import("./api.js").Api} Api
@@ -59,8 +58,7 @@ export class Explorer {
     const liked = [...$("candidates").querySelectorAll("input:checked")].map(
       (box) => /** @type {HTMLInputElement} */ (box).value,
     );
-    this.#kept = [...this.#kept.filter((each) => !liked.includes(each)), ...liked];
-    this.#kept = this.#kept.slice(-MOST_KEPT);
+    if (liked.length) this.#kept = liked;
     this.#search = { ...this.#search, generation: this.#search.generation + 1 };
     this.#hooks.attempt(() => this.#show());
   }

@@ -48,6 +48,10 @@ def test_keep_and_more(pack: Pack, tmp_path: Path) -> None:
         assert parents & {term.seed for term in parse_expression(text)}
     assert not np.array_equal(cv2.imread(str(sheet)), drawn)
 
+    third = after.keep((3,)).more()  # bred from what was kept last, and that alone
+    favourite = {term.seed for term in parse_expression(after.shown[2])}
+    assert all(favourite & {t.seed for t in parse_expression(text)} for text in third.shown)
+
     again = Search(pack=str(pack.path), like="great-wave", seed=5).first().keep((2, 5)).more()
     assert again.shown == after.shown
 
