@@ -31,7 +31,8 @@ from streamfx.engines.residence import room
 from streamfx.engines.verify import LARGEST_DIFFERENCE
 from streamfx.errors import EngineError, StreamFXError
 from streamfx.frames import Frame
-from streamfx.media.reader import OnTheCPU, Reader
+from streamfx.media.decoding import OnTheCPU
+from streamfx.media.reader import Reader
 from streamfx.process import Settings, process_video
 from streamfx.styles import Pack
 from streamfx.stylizer import Stylizer

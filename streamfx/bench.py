@@ -26,7 +26,8 @@ from streamfx.errors import InputError, StreamFXError
 from streamfx.expressions import parse_expression, resolve
 from streamfx.frames import Frame
 from streamfx.media.containers import Encoding
-from streamfx.media.reader import OnTheCPU, Reader
+from streamfx.media.decoding import OnTheCPU
+from streamfx.media.reader import Reader
 from streamfx.media.sizes import WantedSize
 from streamfx.process import Settings, process_video
 from streamfx.styles import Pack

@@ -14,8 +14,8 @@ from threading import Condition, Thread
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
+    from streamfx.media.decoding import Decoding
     from streamfx.media.planes import Stamped
-    from streamfx.media.reader import Decoding
     from streamfx.media.writer import Encoder
 
 T = TypeVar("T")

@@ -21,9 +21,11 @@ from streamfx.device.video import find_stages
 from streamfx.errors import InputError, StreamFXError
 from streamfx.frames import Frame
 from streamfx.media.containers import CODECS, Container, Encoding, container_of
+from streamfx.media.decoding import Decoding, OnTheCPU
+from streamfx.media.info import VideoInfo
 from streamfx.media.landing import Landing
 from streamfx.media.planes import Stamped
-from streamfx.media.reader import Decoding, OnTheCPU, Packet, Reader, VideoInfo
+from streamfx.media.reader import Packet, Reader
 from streamfx.media.sizes import Shape, WantedSize
 from streamfx.media.writer import CPUEncoder, Writer
 from streamfx.pictures import read_picture

@@ -30,7 +30,7 @@ def hardware() -> HWAccel:
 
 
 class OnTheGPU:
-    """`streamfx.media.reader.Decoding` by NVDEC: frames that borrow what it decoded into.
+    """`streamfx.media.decoding.Decoding` by NVDEC: frames that borrow what it decoded into.
 
     What needs one of the CPU's filters, and what NVDEC cannot decode, is an error: the CPU can
     begin anew, and knows what is damaged.
@@ -55,7 +55,7 @@ class OnTheGPU:
 
 
 class Unfiltered:
-    """`streamfx.media.reader.Filter` that passes pictures of one size as they are.
+    """`streamfx.media.decoding.Filter` that passes pictures of one size as they are.
 
     Args:
         size: (width, height).

@@ -22,7 +22,8 @@ from streamfx.engines.base import Unavailable
 from streamfx.engines.cuda import MODULE, Cuda
 from streamfx.engines.errors import EngineError
 from streamfx.media.containers import Encoding
-from streamfx.media.reader import Packet, VideoInfo
+from streamfx.media.info import VideoInfo
+from streamfx.media.reader import Packet
 from streamfx.media.sizes import Shape
 from streamfx.pipeline import Stages
 from streamfx.stylizer import Stylizer

@@ -5,36 +5,25 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from threading import Event
 from types import TracebackType
-from typing import Any, Generic, Protocol, Self, TypeAlias, TypeVar
+from typing import Any, Generic, Self, TypeAlias, TypeVar
 
 import av
 import av.error
-from av.codec.hwaccel import HWAccel
 from av.stream import Disposition
 
 from streamfx.errors import InputError
-from streamfx.frames import Color, Frame
-from streamfx.media.planes import (
-    HDR,
-    NATIVE,
-    Normalizer,
-    Orientation,
-    Size,
-    Stamped,
-    color_of,
-    orientation_of,
-    planes_of,
-)
+from streamfx.frames import Color
+from streamfx.media.decoding import Decoding, Filter
+from streamfx.media.info import VideoInfo, filters_of, notes_of
+from streamfx.media.planes import HDR, Size, Stamped, color_of, orientation_of
 from streamfx.media.probe import open_video, picture_stream
 
 Packet: TypeAlias = "av.Packet[Any]"
 F = TypeVar("F", bound=Stamped)
-F_co = TypeVar("F_co", bound=Stamped, covariant=True)
 
 # Formats whose clock starts anywhere; the others' first timestamps mean what they say.
 _BROADCAST = frozenset({"mpegts", "mpeg", "rtsp"})
@@ -43,83 +32,6 @@ _TELLING = frozenset({"mov", "matroska", "webm", "avi", "flv", "asf"})
 _FIRST_FRAME_WITHIN = 2000  # packets
 _CUT_OFF = 1.0  # seconds that may be missing at the end before the file counts as cut off
 _MOST_PIXELS = 8192 * 8192
-
-
-@dataclass(frozen=True)
-class VideoInfo:
-    """What the video of a file is like, as it will be shown.
-
-    Attributes:
-        width, height: pixels, upright, odd sides already grown by one.
-        sample_aspect_ratio: width of a pixel by its height.
-        rate: frames a second, a guess where timing varies.
-        time_base: seconds per unit of every frame's `pts`.
-        frames: how many are to be expected, 0 where the file does not say.
-        color: the tags of the first frame, as it comes out.
-        decoder: FFmpeg's name of what decodes it.
-        filters: why the stored pictures pass filters first, in a word each; none where their
-            planes are taken as they are.
-    """
-
-    width: int
-    height: int
-    sample_aspect_ratio: Fraction
-    rate: Fraction
-    time_base: Fraction
-    frames: int
-    color: Color
-    decoder: str
-    filters: tuple[str, ...]
-
-
-class Filter(Protocol):
-    """See `Normalizer`."""
-
-    deinterlaced: bool
-
-    def push(self, frame: av.VideoFrame, time_base: Fraction) -> Iterator[av.VideoFrame]: ...
-
-    def flush(self) -> Iterator[av.VideoFrame]: ...
-
-
-class Decoding(Protocol[F_co]):
-    """What decodes a video, and what its pictures become.
-
-    Attributes:
-        hwaccel: what decodes in place of the CPU.
-    """
-
-    @property
-    def hwaccel(self) -> HWAccel | None: ...
-
-    def filter(self, size: Size) -> Filter:
-        """What every picture passes; those that come out have `size` = (width, height)."""
-
-    def frame(
-        self, picture: av.VideoFrame, orientation: Orientation, pts: int, time_base: Fraction
-    ) -> F_co:
-        """The frame of a picture that came out of the filter."""
-
-    def failed(self, error: av.error.FFmpegError) -> None:
-        """A packet cannot be decoded; it is left out, unless this raises."""
-
-
-class OnTheCPU:
-    """`Decoding` by FFmpeg into the host's memory."""
-
-    hwaccel = None
-
-    def filter(self, size: Size) -> Normalizer:
-        return Normalizer(size)
-
-    def frame(
-        self, picture: av.VideoFrame, orientation: Orientation, pts: int, time_base: Fraction
-    ) -> Frame:
-        y, u, v = planes_of(picture, orientation)
-        return Frame(y, u, v, pts, time_base, color=color_of(picture))
-
-    def failed(self, error: av.error.FFmpegError) -> None:
-        pass
 
 
 class Reader(Generic[F]):
@@ -143,7 +55,6 @@ class Reader(Generic[F]):
         damaged: packets that could not be decoded so far.
         shift: seconds that are taken off every timestamp.
         cut_off: whether the file turned out to end before the duration that it states.
-
         stopped: whether reading ended because `stop` was set.
 
     Raises:
@@ -188,7 +99,7 @@ class Reader(Generic[F]):
         except BaseException:
             self.container.close()
             raise
-        self.notes = tuple(self._notes(first))
+        self.notes = tuple(notes_of(first, self.info))
 
     def __enter__(self) -> Self:
         return self
@@ -425,18 +336,8 @@ class Reader(Generic[F]):
             frames=self._expected(rate),
             color=color,
             decoder=stream.codec_context.codec.name,
-            filters=tuple(self._filters(first)),
+            filters=tuple(filters_of(first, self._orientation)),
         )
-
-    def _filters(self, first: av.VideoFrame) -> Iterator[str]:
-        if first.format.name not in NATIVE:
-            yield first.format.name
-        if first.interlaced_frame:
-            yield "interlaced"
-        if self._orientation != Orientation():
-            yield "turned"
-        if first.color_trc in HDR:
-            yield "HDR"
 
     def _expected(self, rate: Fraction) -> int:
         if self.stream.frames and not self._begun and self._length is None:
@@ -454,14 +355,3 @@ class Reader(Generic[F]):
             return False
         stated = (self.container.duration + (self.container.start_time or 0)) / av.time_base
         return self._seen_end < stated - max(_CUT_OFF, 0.02 * stated)
-
-    def _notes(self, first: av.VideoFrame) -> Iterator[str]:
-        if name := HDR.get(first.color_trc):
-            yield f"the picture is HDR ({name}) and is tone-mapped to BT.709"
-        if first.width % 2 or first.height % 2:
-            yield (
-                f"{first.width}x{first.height} is odd: the last column or row is repeated once, "
-                f"the output has {self.info.width}x{self.info.height}"
-            )
-        if first.format.name.startswith(("yuva", "rgba", "bgra", "argb", "abgr", "gbrap", "ya")):
-            yield "transparency is dropped"
