@@ -79,7 +79,7 @@ def keep_faces(targets: Pictures, contents: Pictures, faces: Pictures, amount: f
     kept = np.array(targets)
     for index in np.flatnonzero(faces.any((1, 2, 3))):
         share = np.clip(faces[index] / np.float32(255 * _HEAD), 0, 1) * amount
-        own = Palette([targets[index] / np.float32(255)]).lend(contents[index], 1.0)
+        own = Palette([targets[index] / np.float32(255)]).apply(contents[index], 1.0)
         kept[index] = np.rint(targets[index] + share * (own - targets[index].astype(np.float32)))
     return kept
 

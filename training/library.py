@@ -197,7 +197,7 @@ def _make_targets(
         count_file.write_text(str(index + 1))
         progress(source.name, index + 1, len(contents))
     palette = Palette([read_picture(path) for path in source.paths])
-    finished = np.stack([palette.lend(target, recipe.teacher.palette) for target in raw])
+    finished = np.stack([palette.apply(target, recipe.teacher.palette) for target in raw])
     curve = level_curve(finished, contents)
     for target, content in zip(finished, contents, strict=True):
         target[:] = apply_levels(target, content, curve, recipe.teacher.levels)

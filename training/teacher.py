@@ -170,7 +170,7 @@ class Palette:
         wanted = np.concatenate([_lab(painting).reshape(-1, 3) for painting in paintings])
         self._mean, self._deviation = wanted.mean(0), wanted.std(0)
 
-    def lend(self, target: NDArray[np.uint8], amount: float) -> NDArray[np.uint8]:
+    def apply(self, target: NDArray[np.uint8], amount: float) -> NDArray[np.uint8]:
         """A target [H,W,3] with its colours moved; amount 0 = unchanged, 1 = all the way."""
         lab = _lab(target.astype(np.float32) / 255)
         mean, deviation = lab.mean((0, 1)), lab.std((0, 1))
