@@ -20,27 +20,26 @@ import pytest
 
 import graphs
 import packs
-from devices import DEVICE, FP32, Cuda, TensorRT, bytes_at
+from devices import DEVICE, FP32, Cuda, bytes_at, engine
 from streamfx import engines
 from streamfx.device import decide, video
 from streamfx.device.decode import OnTheGPU
 from streamfx.device.frames import DeviceFrame
 from streamfx.device.stylize import DeviceStylizer
 from streamfx.device.video import GPUEncoder, find_stages, stages
-from streamfx.engines.base import Available, EngineInfo
+from streamfx.engines.base import Available
 from streamfx.engines.cuda import Cuda as Runtime
 from streamfx.engines.errors import EngineError
-from streamfx.engines.graph import read_spec, tensor_specs
 from streamfx.engines.nvidia import Gpu
 from streamfx.engines.onnxruntime import ONNXRuntimeBackend
-from streamfx.engines.tensorrt_engine import Plan, TensorRTEngine
+from streamfx.engines.tensorrt_engine import TensorRTEngine
 from streamfx.media.containers import Encoding
 from streamfx.media.planes import Orientation
 from streamfx.media.sizes import WantedSize
 from streamfx.pipeline import Stages
 from streamfx.process import End, Outcome, Settings, process_video
 from streamfx.stylizer import Stylizer
-from videos import Contents, contents, make_video
+from videos import TAGGED, Contents, contents, make_video
 
 SPEC = replace(graphs.SPEC, motion=True)
 SUBTITLES = """1
@@ -83,10 +82,7 @@ class Card:
 
     def load(self, graph: bytes, size: tuple[int, int]) -> TensorRTEngine:
         self.loads += 1
-        trt = TensorRT(self.cuda, graph, size)
-        info = EngineInfo("tensorrt-rtx", "a double", "fp32", 1, "0")
-        specs = tensor_specs(read_spec(graph), size, 1)
-        return TensorRTEngine(info, *specs, Plan(trt, trt.good, "plan"), self.runtime)
+        return engine(self.cuda, graph, size, name="tensorrt-rtx", runtime=self.runtime)
 
     def stages(self, look: Stylizer, *_: Any) -> Stages[DeviceFrame]:
         """In place of `find_stages`."""
@@ -151,13 +147,7 @@ def test_every_frame_time_and_packet_comes_out(tmp_path: Path, look: Stylizer, c
         frames=20,
         sound="aac",
         metadata={"title": "A title"},
-        context={
-            "colorspace": 1,
-            "color_range": 1,
-            "color_primaries": 1,
-            "color_trc": 1,
-            "sample_aspect_ratio": Fraction(4, 3),
-        },
+        context=TAGGED,
     )
     before = contents(source)
     cpu, gpu = both(source, ".mp4", look, card)

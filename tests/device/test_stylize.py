@@ -20,17 +20,15 @@ from numpy.typing import NDArray
 import graphs
 import packs
 from device_codecs import Decoder, Encoder
-from devices import DEVICE, RUBBISH, Cuda, TensorRT
+from devices import DEVICE, RUBBISH, Cuda, engine
 from streamfx.device.decode import frame_of
 from streamfx.device.encode import DeviceEncoder
 from streamfx.device.frames import DeviceFrame, SurfacePool
 from streamfx.device.stylize import DeviceStylizer, device_engine
-from streamfx.engines.base import EngineInfo
 from streamfx.engines.cuda import LEGACY_STREAM
 from streamfx.engines.cuda import Cuda as Runtime
-from streamfx.engines.graph import read_spec, tensor_specs
 from streamfx.engines.onnxruntime import ONNXRuntimeBackend
-from streamfx.engines.tensorrt_engine import Plan, TensorRTEngine
+from streamfx.engines.tensorrt_engine import TensorRTEngine
 from streamfx.errors import EngineError, StreamFXError
 from streamfx.frames import Color, Frame
 from streamfx.stylizer import Stylizer
@@ -53,10 +51,7 @@ class Rig:
 
     def load(self, graph: bytes, size: tuple[int, int]) -> TensorRTEngine:
         self.loads += 1
-        trt = TensorRT(self.cuda, graph, size)
-        info = EngineInfo("tensorrt", "a double", "fp32", 1, "0")
-        specs = tensor_specs(read_spec(graph), size, 1)
-        return TensorRTEngine(info, *specs, Plan(trt, trt.good, "plan"), self.runtime)
+        return engine(self.cuda, graph, size, runtime=self.runtime)
 
 
 @pytest.fixture

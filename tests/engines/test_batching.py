@@ -11,17 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+import devices
 import graphs
-from devices import FP32, Cuda, TensorRT
+from devices import FP32, Cuda
 from streamfx import engines
-from streamfx.engines.base import EngineInfo, run_on_zeros
+from streamfx.engines.base import run_on_zeros
 from streamfx.engines.batching import Batcher, Member
 from streamfx.engines.cuda import LEGACY_STREAM
-from streamfx.engines.cuda import Cuda as Runtime
 from streamfx.engines.errors import EngineError
-from streamfx.engines.graph import read_spec, tensor_specs
+from streamfx.engines.graph import read_spec
 from streamfx.engines.onnxruntime import ONNXRuntimeBackend
-from streamfx.engines.tensorrt_engine import Plan, TensorRTEngine
 
 SIZE = (48, 64)
 SPEC = replace(graphs.SPEC, motion=True)
@@ -182,10 +181,7 @@ def test_on_the_gpu_each_stream_keeps_its_past_there() -> None:
     # One thread at a time is in the double, as one is in a batcher's engine.
 
     def engine(batch: int) -> engines.Engine:
-        trt = TensorRT(cuda, GRAPH, SIZE, batch)
-        info = EngineInfo("tensorrt", "a double", "fp32", 1, "0")
-        specs = tensor_specs(read_spec(GRAPH), SIZE, batch)
-        made = TensorRTEngine(info, *specs, Plan(trt, trt.good, "plan"), Runtime(cuda))
+        made = devices.engine(cuda, GRAPH, SIZE, batch)
         run_on_zeros(made)
         return made
 

@@ -15,18 +15,18 @@ import numpy as np
 import pytest
 
 import graphs
-from devices import FP32, Cuda, TensorRT
+from devices import FP32, Cuda, engine
 from streamfx import engines
 from streamfx.engines import Unavailable
-from streamfx.engines.base import EngineInfo, run_on_zeros
+from streamfx.engines.base import run_on_zeros
 from streamfx.engines.cuda import LEGACY_STREAM, DeviceArray
 from streamfx.engines.cuda import Cuda as Runtime
 from streamfx.engines.errors import EngineError
-from streamfx.engines.graph import read_spec, tensor_specs
+from streamfx.engines.graph import read_spec
 from streamfx.engines.nv12 import to_nv12
 from streamfx.engines.nvidia import find_gpu
 from streamfx.engines.onnxruntime import ONNXRuntimeBackend
-from streamfx.engines.tensorrt_engine import Plan, TensorRTEngine, Tensors
+from streamfx.engines.tensorrt_engine import TensorRTEngine, Tensors
 
 SIZE = (48, 64)
 SPEC = replace(graphs.SPEC, motion=True)
@@ -41,13 +41,10 @@ def cuda() -> Cuda:
 
 
 def make(cuda: Cuda, batch: int = 1) -> TensorRTEngine:
-    trt = TensorRT(cuda, GRAPH, SIZE, batch)
-    info = EngineInfo("tensorrt", "a double", "fp32", 1, "0")
-    specs = tensor_specs(read_spec(GRAPH), SIZE, batch)
-    engine = TensorRTEngine(info, *specs, Plan(trt, trt.good, "plan"), Runtime(cuda))
-    run_on_zeros(engine)
-    engine.capture()
-    return engine
+    made = engine(cuda, GRAPH, SIZE, batch)
+    run_on_zeros(made)
+    made.capture()
+    return made
 
 
 def reference() -> engines.Engine:

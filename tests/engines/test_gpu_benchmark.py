@@ -24,12 +24,10 @@ import torch
 import devices
 import graphs
 from streamfx.engines import Unavailable
-from streamfx.engines.base import EngineInfo
 from streamfx.engines.cuda import Cuda
 from streamfx.engines.graph import read_spec, tensor_specs
 from streamfx.engines.nvidia import find_gpu
 from streamfx.engines.onnxruntime import ONNXRuntimeBackend
-from streamfx.engines.tensorrt_engine import Plan, TensorRTEngine
 from streamfx.errors import EngineError, StreamFXError
 from streamfx.styles import Pack, find_pack
 
@@ -96,11 +94,7 @@ def card(made: ModuleType, monkeypatch: pytest.MonkeyPatch) -> devices.Cuda:
     cuda = devices.Cuda()
 
     def engine_of(_: str, graph: bytes, size: Any, batch: int = 1, precision: str = "") -> Any:
-        trt = devices.TensorRT(cuda, graph, size, batch)
-        info = EngineInfo("tensorrt", "a double", "fp32", 1, "0")
-        specs = tensor_specs(read_spec(graph), size, batch)
-        plan = Plan(trt, trt.good, "plan")
-        return TensorRTEngine(info, *specs, plan, Cuda(cuda, devices.DEVICE))
+        return devices.engine(cuda, graph, size, batch, runtime=Cuda(cuda, devices.DEVICE))
 
     monkeypatch.setattr(made, "engine_of", engine_of)
     return cuda

@@ -10,16 +10,14 @@ import numpy as np
 import pytest
 
 import graphs
-from devices import FP32, Cuda, TensorRT
+from devices import FP32, Cuda, engine
 from streamfx import engines
-from streamfx.engines.base import EngineInfo
-from streamfx.engines.cuda import Cuda as Runtime
 from streamfx.engines.cuda import DeviceArray
 from streamfx.engines.errors import EngineError
-from streamfx.engines.graph import read_spec, tensor_specs
+from streamfx.engines.graph import read_spec
 from streamfx.engines.onnxruntime import ONNXRuntimeBackend
 from streamfx.engines.residence import Resident, room
-from streamfx.engines.tensorrt_engine import Plan, TensorRTEngine
+from streamfx.engines.tensorrt_engine import TensorRTEngine
 from streamfx.engines.upgrade import UpgradingEngine
 
 SIZE = (48, 64)
@@ -32,10 +30,7 @@ def on_the_cpu() -> engines.Engine:
 
 
 def on_the_gpu(cuda: Cuda) -> TensorRTEngine:
-    trt = TensorRT(cuda, GRAPH, SIZE)
-    info = EngineInfo("tensorrt", "a double", "fp32", 1, "0")
-    specs = tensor_specs(read_spec(GRAPH), SIZE, 1)
-    return TensorRTEngine(info, *specs, Plan(trt, trt.good, "plan"), Runtime(cuda))
+    return engine(cuda, GRAPH, SIZE)
 
 
 class Chain:

@@ -15,13 +15,12 @@ import pytest
 
 import graphs
 import packs
-from devices import DEVICE, Cuda, TensorRT
+from devices import DEVICE, Cuda, engine
 from streamfx import engines
-from streamfx.engines.base import Available, EngineInfo, EngineOptions, Unavailable
+from streamfx.engines.base import Available, EngineOptions, Unavailable
 from streamfx.engines.batching import MOST_FRAMES, Batcher, Member
 from streamfx.engines.cuda import Cuda as Runtime
-from streamfx.engines.graph import read_spec, tensor_specs
-from streamfx.engines.tensorrt_engine import Plan, TensorRTEngine
+from streamfx.engines.tensorrt_engine import TensorRTEngine
 from streamfx.frames import Frame
 from streamfx.live import LiveSettings, LiveStream, StyleShelf
 from streamfx.live.sharing import SharedEngines
@@ -57,10 +56,8 @@ class Backend:
         self, graph: bytes, *, size: tuple[int, int], batch: int = 1, **_: Any
     ) -> TensorRTEngine:
         self.loaded[batch] += 1
-        trt = TensorRT(self.cuda, graph, size, batch)
-        info = EngineInfo(self.name, "a double", "fp32", 1, "0")
-        specs = tensor_specs(read_spec(graph), size, batch)
-        return TensorRTEngine(info, *specs, Plan(trt, trt.good, "plan"), Runtime(self.cuda, DEVICE))
+        runtime = Runtime(self.cuda, DEVICE)
+        return engine(self.cuda, graph, size, batch, name=self.name, runtime=runtime)
 
 
 def shared(backend: Any, wait: float = PATIENT) -> SharedEngines:
@@ -154,9 +151,9 @@ def test_on_a_cpu_every_stream_has_its_own() -> None:
     cpu = tuple(each for each in engines.backends() if each.name == "onnxruntime")
     given = SharedEngines(lambda: cpu)
     made = [given.load(GRAPH, SIZE, backend="onnxruntime", options=OPTIONS) for _ in range(2)]
-    assert not any(isinstance(engine, Member) for engine in made)
-    for engine in made:
-        engine.close()
+    assert not any(isinstance(each, Member) for each in made)
+    for each in made:
+        each.close()
 
 
 def test_a_named_back_end_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ from streamfx.frames import Frame
 from streamfx.media.containers import Encoding
 from streamfx.media.sizes import WantedSize
 from streamfx.process import End, Outcome, Settings, process_picture, process_video
-from videos import RATE, Contents, Inverter, contents, level, make_sound, make_video
+from videos import RATE, TAGGED, Contents, Inverter, contents, level, make_sound, make_video
 
 SUBTITLES = """1
 00:00:00,100 --> 00:00:00,300
@@ -62,13 +62,7 @@ def test_mp4_keeps_every_frame_time_sound_packet_and_tag(tmp_path: Path) -> None
         frames=25,
         sound="aac",
         metadata={"title": "A title", "comment": "Ours"},
-        context={
-            "colorspace": 1,
-            "color_range": 1,
-            "color_primaries": 1,
-            "color_trc": 1,
-            "sample_aspect_ratio": Fraction(4, 3),
-        },
+        context=TAGGED,
     )
     before = contents(source)
     after, outcome, said = restyle(source, "out.mp4")

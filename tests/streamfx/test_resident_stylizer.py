@@ -12,12 +12,9 @@ import pytest
 
 import graphs
 import packs
-from devices import Cuda, TensorRT
+from devices import Cuda, engine
 from streamfx import engines
-from streamfx.engines.base import EngineInfo
-from streamfx.engines.cuda import Cuda as Runtime
-from streamfx.engines.graph import read_spec, tensor_specs
-from streamfx.engines.tensorrt_engine import Plan, TensorRTEngine
+from streamfx.engines.tensorrt_engine import TensorRTEngine
 from streamfx.frames import Frame
 from streamfx.stylizer import Stylizer
 
@@ -40,10 +37,7 @@ def test_the_past_stays_on_the_device(tmp_path: Path, monkeypatch: pytest.Monkey
     pack = packs.tiny_pack(tmp_path, SPEC)
 
     def load(graph: bytes, size: tuple[int, int], **_: Any) -> TensorRTEngine:
-        trt = TensorRT(cuda, graph, size)
-        info = EngineInfo("tensorrt", "a double", "fp32", 1, "0")
-        specs = tensor_specs(read_spec(graph), size, 1)
-        return TensorRTEngine(info, *specs, Plan(trt, trt.good, "plan"), Runtime(cuda))
+        return engine(cuda, graph, size)
 
     frames = moving(8)
     with Stylizer("great-wave", pack=pack, backend="onnxruntime", threads=1) as alone:

@@ -19,9 +19,12 @@ from numpy.typing import NDArray
 
 from streamfx import engines
 from streamfx.device.dlpack import CPU
-from streamfx.engines.base import EngineOptions, TensorSpec
+from streamfx.engines.base import EngineInfo, EngineOptions, TensorSpec
 from streamfx.engines.cuda import LEGACY_STREAM
+from streamfx.engines.cuda import Cuda as Runtime
+from streamfx.engines.graph import read_spec, tensor_specs
 from streamfx.engines.onnxruntime import ONNXRuntimeBackend
+from streamfx.engines.tensorrt_engine import Plan, TensorRTEngine
 
 DEVICE = (CPU, 0)  # what DLPack is told: the memory is the host's, whatever it plays
 FP32 = EngineOptions(precision="fp32", threads=1)
@@ -311,3 +314,20 @@ class TensorRT:
             get_tensor_dtype=lambda name: specs[name].dtype,
             create_execution_context=lambda: Context(self.cuda, real()),
         )
+
+
+def engine(
+    cuda: Cuda,
+    graph: bytes,
+    size: tuple[int, int],
+    batch: int = 1,
+    *,
+    name: str = "tensorrt",
+    runtime: Runtime | None = None,
+) -> TensorRTEngine:
+    """The program's engine on the doubles; `size` is (height, width)."""
+    trt = TensorRT(cuda, graph, size, batch)
+    info = EngineInfo(name, "a double", "fp32", 1, "0")
+    specs = tensor_specs(read_spec(graph), size, batch)
+    plan = Plan(trt, trt.good, "plan")
+    return TensorRTEngine(info, *specs, plan, runtime or Runtime(cuda))

@@ -16,6 +16,15 @@ from numpy.typing import NDArray
 
 from streamfx.frames import Frame
 
+# Of a codec context: BT.709 throughout, and pixels that are not square.
+TAGGED: dict[str, Any] = {
+    "colorspace": 1,
+    "color_range": 1,
+    "color_primaries": 1,
+    "color_trc": 1,
+    "sample_aspect_ratio": Fraction(4, 3),
+}
+
 RATE = 30
 
 
