@@ -133,7 +133,8 @@ def test_nothing_is_done_for_nobody(make: Make) -> None:
         wait_for(lambda: stream.stats().frames_in >= 10)
         stats = stream.stats()
         assert (stats.frames_restyled, stats.frames_out) == (0, 0)
-        assert stats.dropped["unwatched"] >= 8
+        assert sum(stats.dropped.values()) >= 8
+        assert stats.dropped.keys() <= {"unwatched", "fps_cap"}  # a busy machine's camera hurries
         watcher = Watcher(stream)
         watcher.wait_pictures(3)
         watcher.viewer.close()
@@ -246,15 +247,15 @@ def test_the_size_may_change_and_what_goes_out_does_not(make: Make) -> None:
     sizes = [(96, 64), (48, 64), (192, 128), (33, 17), (2, 2), (96, 64)]
     color = Color(matrix=6, range=2, primaries=1, transfer=1)
 
-    def frame(index: int) -> Frame:
-        width, height = sizes[min(index // 5, len(sizes) - 1)]
-        made = grey(200, width + width % 2, height + height % 2, color)
-        made.y = made.y[:height, :width]
-        return made
+    for width, height in sizes:
 
-    with camera(stream, frame):
-        watcher.wait(lambda: stream.stats().frames_in > 5 * len(sizes))
-        watcher.wait_pictures(2)
+        def frame(_: int, width: int = width, height: int = height) -> Frame:
+            made = grey(200, width + width % 2, height + height % 2, color)
+            made.y = made.y[:height, :width]
+            return made
+
+        with camera(stream, frame):
+            watcher.wait_pictures(3)
     frames = watcher.decoded()
     assert {(each.width, each.height) for each in frames} == {(96, 64)}
     assert {each.color_range for each in frames} == {2}
