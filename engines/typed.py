@@ -2,8 +2,8 @@
 
 TensorRT takes the precision of a layer from the types in the graph ("strongly typed"), and so do
 ONNX Runtime's GPU providers. What lies on a path from one convolution to another, ends included,
-is lowered. The rest stays fp32: the inputs and outputs, the skip with its fine detail, the last
-addition and the rounding (bf16 has eight significant bits and would band smooth skies), and the
+is lowered. The rest stays fp32: the inputs and outputs, the picture itself with the filters that
+work on it, the rounding (bf16 has eight significant bits and would band smooth skies), and the
 sampling of the past picture.
 """
 
@@ -22,6 +22,8 @@ from streamfx.engines.errors import EngineError
 
 _TYPES = {"fp16": TensorProto.FLOAT16, "bf16": TensorProto.BFLOAT16}
 _LARGEST_FP16 = 65504.0
+# Luma unshuffled by two: a convolution with so many channels in and out is a filter of the picture.
+_LUMA = 4
 # The first opset whose convolutions and activations may be bf16.
 _BF16_OPSET = 22
 
@@ -123,22 +125,29 @@ class _Lowering:
         self._replace_nodes()
 
     def _between_convolutions(self) -> set[int]:
-        """Indices of the nodes on a path of fp32 tensors from one convolution to another."""
+        """Indices of the nodes on a path of fp32 tensors from one layer to another."""
         nodes = [(node, *self._ends(node)) for node in self._graph.node]
         below: set[str] = set()  # tensors that a convolution leads to
         for node, ins, outs in nodes:
-            if node.op_type == "Conv" or not below.isdisjoint(ins):
+            if self._is_layer(node) or not below.isdisjoint(ins):
                 below.update(outs)
         above: set[str] = set()  # tensors that lead to a convolution
         for node, ins, outs in reversed(nodes):
-            if node.op_type == "Conv" or not above.isdisjoint(outs):
+            if self._is_layer(node) or not above.isdisjoint(outs):
                 above.update(ins)
         chosen = set()
         for index, (node, ins, outs) in enumerate(nodes):
             follows, leads = not below.isdisjoint(ins), not above.isdisjoint(outs)
-            if (follows and leads) or (node.op_type == "Conv" and (follows or leads)):
+            if (follows and leads) or (self._is_layer(node) and (follows or leads)):
                 chosen.add(index)
         return chosen
+
+    def _is_layer(self, node: onnx.NodeProto) -> bool:
+        """Whether a node is a convolution, and of features, not of the picture."""
+        if node.op_type != "Conv":
+            return False
+        weights = self._constants.get(node.input[1])
+        return weights is None or weights.shape[:2] != (_LUMA, _LUMA)
 
     def _ends(self, node: onnx.NodeProto) -> tuple[list[str], list[str]]:
         ins, outs = self._slots(node)

@@ -59,49 +59,82 @@ def act(x: Tensor) -> Tensor:
     return F.leaky_relu(x, SLOPE)
 
 
-class Blur(nn.Module):
+class Filter(nn.Module):
+    """A convolution with a fixed kernel and "same" zero padding."""
+
+    kernel: Tensor
+
+    def __init__(self, kernel: Tensor, groups: int = 1) -> None:
+        super().__init__()
+        self.groups = groups
+        self.register_buffer("kernel", kernel, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.kernel, padding=1, groups=self.groups)
+
+
+class Blur(Filter):
     """A binomial low pass [1 2 1], to be used before a stride of two.
 
     What a stride folds over comes out otherwise where the thing lies elsewhere on the grid
     (Zhang, "Making Convolutional Networks Shift-Invariant Again", 2019).
     """
 
-    kernel: Tensor
-
     def __init__(self, channels: int) -> None:
-        super().__init__()
         row = torch.tensor([0.25, 0.5, 0.25])
-        kernel = (row[:, None] * row).expand(channels, 1, 3, 3).clone()
-        self.register_buffer("kernel", kernel, persistent=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.conv2d(x, self.kernel, padding=1, groups=x.shape[1])
+        super().__init__((row[:, None] * row).expand(channels, 1, 3, 3).clone(), channels)
 
 
-class FineDetail(nn.Module):
+class FineDetail(Filter):
     """Luma unshuffled by two [N,4,h,w] -> each pixel less the Gaussian mean around it.
 
     It is the same filter at every pixel (deviation two pixels, cut to what a 3x3 kernel sees),
     so what is drawn with it belongs to the picture and not to a grid.
     """
 
-    kernel: Tensor
+    def __init__(self) -> None:
+        steps = _steps()
+        # The six pixels lie unevenly around each place: what has no counterpart is left out.
+        rows = torch.exp(-(steps**2) / 8) * (steps.abs() < 2.5)
+        kernel = -_unshuffled(rows)
+        kernel[:, :, 1, 1] += torch.eye(4)
+        super().__init__(kernel)
+
+
+class Brush(nn.Module):
+    """Makes strokes of a picture: each of one tone, with an edge to the next.
+
+    A pixel becomes the mean of the 3x3 around it, where each counts the less the more it differs
+    from what is around it in turn: grain goes, and an edge, whose own pixels count for little,
+    takes the tones of its sides. A mean weighed by evenness, after Kuwahara et al., "Processing of
+    RI-angiocardiographic images", 1976; it is the same at every pixel.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        pixels = torch.arange(6) - 2.0  # of the three cells, seen from the middle one
-        places = torch.tensor([0.0, 1.0])
-        rows = torch.exp(-((pixels[None] - places[:, None]) ** 2) / 8)
-        # The six pixels lie unevenly around each place: what has no counterpart is left out.
-        rows = torch.where((pixels[None] - places[:, None]).abs() > 2.5, 0.0, rows)
-        rows = rows / rows.sum(1, keepdim=True)
-        low = torch.einsum("iy,jx->ijyx", rows, rows).reshape(4, 1, 6, 6)
-        kernel = -F.pixel_unshuffle(low, 2).reshape(4, 4, 3, 3)
-        kernel[:, :, 1, 1] += torch.eye(4)
-        self.register_buffer("kernel", kernel, persistent=False)
+        self.mean = Filter(_unshuffled((_steps().abs() < 1.5).float()))
 
-    def forward(self, luma: Tensor) -> Tensor:
-        return F.conv2d(luma, self.kernel, padding=1)
+    def forward(self, luma: Tensor, detail: Tensor) -> Tensor:
+        """Luma unshuffled by two [N,4,h,w], 0..1, brushed; `detail` is its fine detail."""
+        # Within what half precision holds: detail is one at most.
+        weight = 256.0 / (1.0 + (255.0 * detail).square())
+        return self.mean(weight * (luma - 0.5)).float() / self.mean(weight).float() + 0.5
+
+
+def _steps() -> Tensor:
+    """How far each of the six pixels of three cells is from the two of the middle cell, [2,6]."""
+    return torch.arange(6)[None] - 2.0 - torch.arange(2)[:, None]
+
+
+def _unshuffled(rows: Tensor) -> Tensor:
+    """A mean over pixels of luma unshuffled by two, as a kernel [4,4,3,3].
+
+    Args:
+        rows: what each of `_steps` counts, along a row and along a column alike.
+    """
+    rows = rows / rows.sum(1, keepdim=True)
+    pixels = torch.einsum("iy,jx->ijyx", rows, rows).reshape(4, 1, 6, 6)
+    return F.pixel_unshuffle(pixels, 2).reshape(4, 4, 3, 3)
 
 
 class Film(nn.Module):
@@ -141,11 +174,11 @@ class Generator(nn.Module):
         self.leave8 = conv(c8, c8)
         self.narrow4 = conv(c8, c4, 1)
         self.leave4 = conv(c4, c4)
-        # Six planes to add, then four gains: on the input's luma and chroma, and on the dark and
-        # the light side of its fine detail, so that lines can be inked without a halo.
-        self.exit = conv(c4, PLANE_CHANNELS + 4)
+        # Six planes to add, then five gains: on the input's luma and chroma, on the dark and the
+        # light side of the fine detail, so that lines can be inked without a halo, and the brush.
+        self.exit = conv(c4, PLANE_CHANNELS + 5)
         self.blur4, self.blur8 = Blur(c4), Blur(c8)
-        self.detail = FineDetail()
+        self.detail, self.brush = FineDetail(), Brush()
         for module in self.modules():
             if isinstance(module, nn.Conv2d) and module not in (self.film.hidden, self.film.out):
                 nn.init.kaiming_normal_(module.weight, SLOPE)
@@ -175,14 +208,16 @@ class Generator(nn.Module):
         x4 = x4 + F.interpolate(self.narrow4(x8), scale_factor=2.0, mode="nearest")
         x4 = act(self.leave4(x4) * film4[0] + film4[1])
         out = self.exit(F.interpolate(x4, scale_factor=2.0, mode="nearest")).float()
-        add_y, add_c, gain_y, gain_c, gain_dark, gain_light = out.split([4, 2, 1, 1, 1, 1], dim=1)
+        add_y, add_c, gain_y, gain_c, *gains = out.split([4, 2, 1, 1, 1, 1, 1], dim=1)
         # The skip and the sum stay in fp32: bf16 would band smooth skies.
         amount = strength[:, :, None, None]
         luma, chroma = planes[:, :4], planes[:, 4:]
-        detail = self.detail(luma).float()
-        drawn = gain_dark * detail.clamp(max=0.0) + gain_light * detail.clamp(min=0.0)
-        luma = luma + amount * (gain_y * (luma - 0.5) + drawn + add_y)
+        luma = luma + amount * (gain_y * (luma - 0.5) + add_y)
         chroma = chroma + amount * (gain_c * (chroma - 0.5) + add_c)
+        dark, light, brush = (amount * gain for gain in gains)
+        detail = self.detail(luma).float()
+        luma = luma + dark * detail.clamp(max=0.0) + light * detail.clamp(min=0.0)
+        luma = luma + brush * (self.brush(luma, detail) - luma)
         return torch.cat([luma, chroma], dim=1)
 
 
@@ -323,7 +358,7 @@ def multiply_accumulates(config: GeneratorConfig, height: int, width: int) -> in
     with torch.device("meta"):
         generator = Generator(config)
         for module in generator.modules():
-            if isinstance(module, (nn.Conv2d, Blur, FineDetail)):
+            if isinstance(module, (nn.Conv2d, Filter)):
                 module.register_forward_hook(count)
         planes = torch.empty(1, PLANE_CHANNELS, rows // 2, columns // 2)
         style, strength = torch.empty(1, config.style_size), torch.empty(1, 1)

@@ -75,6 +75,28 @@ def test_what_lies_between_convolutions_is_lowered(precision: str, low: int) -> 
     assert "Identity" not in {node.op_type for node in lowered.graph.node}
 
 
+def test_filters_of_the_picture_stay_as_they_are() -> None:
+    model = small_network()
+    square = np.full((4, 4, 3, 3), 1 / 36, np.float32)
+    picture = helper.make_tensor_value_info("picture", TensorProto.FLOAT, [1, 4, 8, 8])
+    model.graph.input.append(picture)
+    model.graph.initializer.append(numpy_helper.from_array(square, "square"))
+    model.graph.node.extend(
+        [
+            helper.make_node("Concat", ["out", "out"], ["drawn"], axis=1),
+            helper.make_node("Add", ["picture", "drawn"], ["whole"]),
+            helper.make_node("Conv", ["whole", "square"], ["filtered"], pads=[1, 1, 1, 1]),
+        ]
+    )
+    model.graph.output[0].CopyFrom(
+        helper.make_tensor_value_info("filtered", TensorProto.FLOAT, [1, 4, 8, 8])
+    )
+    types = element_types(lower(model, "bf16"))
+    assert types["last"] == TensorProto.BFLOAT16
+    for name in ("drawn", "whole", "filtered"):
+        assert types[name] == TensorProto.FLOAT, name
+
+
 def test_fp32_is_a_copy() -> None:
     model = small_network()
     assert lower(model, "fp32").SerializeToString() == model.SerializeToString()
