@@ -85,6 +85,17 @@ class Blur(Filter):
         super().__init__((row[:, None] * row).expand(channels, 1, 3, 3).clone(), channels)
 
 
+class Double(Blur):
+    """Twice the height and width, by linear interpolation.
+
+    Written as the repeat and the low pass that it is, which run faster than a resize. With the
+    repeat alone a thing looks otherwise where it lies elsewhere on the grid.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(F.interpolate(x, scale_factor=2.0, mode="nearest"))
+
+
 class FineDetail(Filter):
     """Luma unshuffled by two [N,4,h,w] -> each pixel less the Gaussian mean around it.
 
@@ -99,26 +110,6 @@ class FineDetail(Filter):
         kernel = -_unshuffled(rows)
         kernel[:, :, 1, 1] += torch.eye(4)
         super().__init__(kernel)
-
-
-class Brush(nn.Module):
-    """Makes strokes of a picture: each of one tone, with an edge to the next.
-
-    A pixel becomes the mean of the 3x3 around it, where each counts the less the more it differs
-    from what is around it in turn: grain goes, and an edge, whose own pixels count for little,
-    takes the tones of its sides. A mean weighed by evenness, after Kuwahara et al., "Processing of
-    RI-angiocardiographic images", 1976; it is the same at every pixel.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.mean = Filter(_unshuffled((_steps().abs() < 1.5).float()))
-
-    def forward(self, luma: Tensor, detail: Tensor) -> Tensor:
-        """Luma unshuffled by two [N,4,h,w], 0..1, brushed; `detail` is its fine detail."""
-        # Within what half precision holds: detail is one at most.
-        weight = 256.0 / (1.0 + (255.0 * detail).square())
-        return self.mean(weight * (luma - 0.5)).float() / self.mean(weight).float() + 0.5
 
 
 def _steps() -> Tensor:
@@ -174,11 +165,12 @@ class Generator(nn.Module):
         self.leave8 = conv(c8, c8)
         self.narrow4 = conv(c8, c4, 1)
         self.leave4 = conv(c4, c4)
-        # Six planes to add, then five gains: on the input's luma and chroma, on the dark and the
-        # light side of the fine detail, so that lines can be inked without a halo, and the brush.
-        self.exit = conv(c4, PLANE_CHANNELS + 5)
+        # Six planes to add, then four gains: on the input's luma and chroma, and on the dark and
+        # the light side of the fine detail, so that lines can be inked without a halo.
+        self.exit = conv(c4, PLANE_CHANNELS + 4)
         self.blur4, self.blur8 = Blur(c4), Blur(c8)
-        self.detail, self.brush = FineDetail(), Brush()
+        self.double4, self.double8 = Double(c4), Double(c8)
+        self.detail = FineDetail()
         for module in self.modules():
             if isinstance(module, nn.Conv2d) and module not in (self.film.hidden, self.film.out):
                 nn.init.kaiming_normal_(module.weight, SLOPE)
@@ -203,21 +195,19 @@ class Generator(nn.Module):
         x = act(self.enter16(self.blur8(x8)))
         for layer, (scale, shift) in zip(self.trunk, trunk_film, strict=True):
             x = x + act(layer(x) * scale + shift)
-        x8 = x8 + F.interpolate(self.narrow8(x), scale_factor=2.0, mode="nearest")
+        x8 = x8 + self.double8(self.narrow8(x))
         x8 = act(self.leave8(x8) * film8[0] + film8[1])
-        x4 = x4 + F.interpolate(self.narrow4(x8), scale_factor=2.0, mode="nearest")
+        x4 = x4 + self.double4(self.narrow4(x8))
         x4 = act(self.leave4(x4) * film4[0] + film4[1])
-        out = self.exit(F.interpolate(x4, scale_factor=2.0, mode="nearest")).float()
-        add_y, add_c, gain_y, gain_c, *gains = out.split([4, 2, 1, 1, 1, 1, 1], dim=1)
+        out = self.exit(self.double4(x4)).float()
+        add_y, add_c, gain_y, gain_c, dark, light = out.split([4, 2, 1, 1, 1, 1], dim=1)
         # The skip and the sum stay in fp32: bf16 would band smooth skies.
         amount = strength[:, :, None, None]
         luma, chroma = planes[:, :4], planes[:, 4:]
         luma = luma + amount * (gain_y * (luma - 0.5) + add_y)
         chroma = chroma + amount * (gain_c * (chroma - 0.5) + add_c)
-        dark, light, brush = (amount * gain for gain in gains)
         detail = self.detail(luma).float()
-        luma = luma + dark * detail.clamp(max=0.0) + light * detail.clamp(min=0.0)
-        luma = luma + brush * (self.brush(luma, detail) - luma)
+        luma = luma + amount * (dark * detail.clamp(max=0.0) + light * detail.clamp(min=0.0))
         return torch.cat([luma, chroma], dim=1)
 
 

@@ -12,7 +12,7 @@ from streamfx.engines.contract import GraphSpec
 from streamfx.training.export import export_generator, export_style_encoder
 from streamfx.training.networks import (
     WIDTHS,
-    Brush,
+    Double,
     FineDetail,
     Generator,
     PlanesGraph,
@@ -69,7 +69,7 @@ def torch_run(generator: Generator, inputs: dict) -> dict:
 
 
 def test_costs_stay_within_the_budget() -> None:
-    assert 1.8e9 < multiply_accumulates(WIDTHS["small"], 720, 1280) <= 2.4e9
+    assert 1.8e9 < multiply_accumulates(WIDTHS["small"], 720, 1280) <= 2.31e9
     assert 12e9 <= multiply_accumulates(WIDTHS["large"], 1080, 1920) <= 15e9
 
 
@@ -147,25 +147,10 @@ def test_fine_detail_is_the_same_at_every_pixel() -> None:
     assert FineDetail().kernel.sum((1, 2, 3)).abs().max() < 1e-5
 
 
-def test_the_brush_is_the_same_at_every_pixel_and_leaves_edges() -> None:
-    random = torch.Generator().manual_seed(0)
-    picture = 0.3 + 0.02 * torch.rand(1, 1, 32, 32, generator=random)
-    picture[..., 16:] += 0.4
-
-    def brushed(picture: torch.Tensor) -> torch.Tensor:
-        luma = functional.pixel_unshuffle(picture, 2)
-        return functional.pixel_shuffle(Brush()(luma, FineDetail()(luma)), 2)
-
-    inside = (..., slice(5, -5), slice(5, -5))
-    away = brushed(picture).roll((1, 1), (2, 3)) - brushed(picture.roll((1, 1), (2, 3)))
-    assert away[inside].abs().max() < 1e-5
-    # By its definition, at every pixel on its own.
-    detail = functional.pixel_shuffle(FineDetail()(functional.pixel_unshuffle(picture, 2)), 2)
-    weight = 1 / (1 + (255 * detail) ** 2)
-    mean = functional.avg_pool2d(weight * picture, 3, 1, 1) / functional.avg_pool2d(weight, 3, 1, 1)
-    torch.testing.assert_close(brushed(picture)[inside], mean[inside], atol=1e-5, rtol=0)
-    # Grain goes, and no tone is made that neither side has.
-    assert brushed(picture)[..., 5:-5, 5:12].std() < 0.8 * picture[..., 5:-5, 5:12].std()
+def test_doubling_is_linear_interpolation() -> None:
+    x = torch.rand(2, 5, 6, 7, generator=torch.Generator().manual_seed(0))
+    wanted = functional.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
+    torch.testing.assert_close(Double(5)(x)[..., 1:-1, 1:-1], wanted[..., 1:-1, 1:-1])
 
 
 def test_the_past_matters_and_style_matters(generator: Generator) -> None:
