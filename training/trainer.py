@@ -238,6 +238,7 @@ class Trainer:
             "teacher_mse": losses.teacher_mse(found, wanted),
             "teacher_l1": losses.teacher_l1(found, wanted),
             "teacher_gradient": losses.teacher_gradient(sharp, sharp_wanted),
+            "teacher_texture": losses.teacher_texture(sharp, sharp_wanted),
             "flat": losses.flatness(interior(luma(flat), 24), 16)
             + losses.flatness(interior(flat[:, 4:], 12), 8),
         }

@@ -148,6 +148,17 @@ def test_paling_does_not_lower_what_is_measured_per_contrast() -> None:
     torch.testing.assert_close(error, paler)
 
 
+def test_strokes_of_ones_own_are_as_good_and_half_a_stroke_is_not() -> None:
+    strokes = torch.zeros(1, 1, 64, 64)
+    strokes[..., ::8, :] = 1
+    elsewhere, half, light = strokes.roll(4, 2), strokes.mean() * torch.ones(1, 1, 64, 64), -strokes
+    off = [losses.teacher_texture(x, strokes) for x in (elsewhere, half, light, strokes / 2)]
+    assert off[0] < 0.3 * off[3]
+    assert min(off[1:3]) > 1.2 * off[3]
+    assert losses.teacher_mse(half, strokes) < losses.teacher_mse(elsewhere, strokes)
+    assert losses.teacher_texture(strokes, strokes) == 0
+
+
 def test_sharpening_belongs_to_the_targets_alone(library: Library) -> None:
     soft = RECIPE.model_copy(update={"data": RECIPE.data.model_copy(update={"sharpen": 0})})
     one, two = make_batch(library, RECIPE, 0), make_batch(library, soft, 0)

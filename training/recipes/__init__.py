@@ -105,6 +105,7 @@ class LossWeights(_Strict):
     teacher_mse: float = Field(5, ge=0)
     teacher_l1: float = Field(5, ge=0)
     teacher_gradient: float = Field(5, ge=0)
+    teacher_texture: float = Field(0, ge=0)
     adversarial: float = Field(0.08, ge=0)
     temporal_adversarial: float = Field(0.02, ge=0)
     content: float = Field(0.3, ge=0)
