@@ -104,28 +104,15 @@ class FineDetail(Filter):
     """
 
     def __init__(self) -> None:
-        steps = _steps()
-        # The six pixels lie unevenly around each place: what has no counterpart is left out.
+        # The six pixels of three cells, seen from the two of the middle one.
+        steps = torch.arange(6)[None] - 2.0 - torch.arange(2)[:, None]
+        # They lie unevenly around each of the two: what has no counterpart is left out.
         rows = torch.exp(-(steps**2) / 8) * (steps.abs() < 2.5)
-        kernel = -_unshuffled(rows)
+        rows = rows / rows.sum(1, keepdim=True)
+        mean = torch.einsum("iy,jx->ijyx", rows, rows).reshape(4, 1, 6, 6)
+        kernel = -F.pixel_unshuffle(mean, 2).reshape(4, 4, 3, 3)
         kernel[:, :, 1, 1] += torch.eye(4)
         super().__init__(kernel)
-
-
-def _steps() -> Tensor:
-    """How far each of the six pixels of three cells is from the two of the middle cell, [2,6]."""
-    return torch.arange(6)[None] - 2.0 - torch.arange(2)[:, None]
-
-
-def _unshuffled(rows: Tensor) -> Tensor:
-    """A mean over pixels of luma unshuffled by two, as a kernel [4,4,3,3].
-
-    Args:
-        rows: what each of `_steps` counts, along a row and along a column alike.
-    """
-    rows = rows / rows.sum(1, keepdim=True)
-    pixels = torch.einsum("iy,jx->ijyx", rows, rows).reshape(4, 1, 6, 6)
-    return F.pixel_unshuffle(pixels, 2).reshape(4, 4, 3, 3)
 
 
 class Film(nn.Module):
