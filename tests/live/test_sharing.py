@@ -32,8 +32,8 @@ GRAPH = graphs.generator(SPEC).SerializeToString()
 SIZE = (48, 64)
 OPTIONS = EngineOptions(precision="fp32", threads=1)
 STYLES = ("great-wave", "starry-night")
-TOGETHER = 7  # batches of both streams that are waited for
-MOST = 200  # frames
+FRAMES = 8
+MOST = 100  # frames until two streams are in step
 FPS = 120
 PATIENT = 60.0  # seconds: only a test that hangs waits so long
 BRIEF = 0.05  # seconds
@@ -92,17 +92,29 @@ def test_two_streams_compute_together_and_keep_their_pasts(tmp_path: Path) -> No
         )
         streams.append(LiveStream(style, StyleShelf(pack), settings, load=given.load))
         streams[-1].tap(shown[number].append)
+
+    def show(index: int) -> None:
+        for number, stream in enumerate(streams):
+            stream.push(scene(number, index), time.monotonic())
+        wait_for(lambda: all(len(each) == index + 1 for each in shown))
+        time.sleep(2 / FPS)  # what comes sooner may be dropped, by the cap on the rate
+
     try:
+        show(0)
+        both = batcher(given)
+        assert both.members == 2
         # The first frames may miss each other: one stream is ready before the other.
-        for index in range(MOST):
-            for number, stream in enumerate(streams):
-                stream.push(scene(number, index), time.monotonic())
-            wait_for(lambda wanted=index + 1: all(len(each) == wanted for each in shown))
-            assert batcher(given).members == 2
-            if batcher(given).batches[2] >= TOGETHER:
-                break
-            time.sleep(2 / FPS)  # what comes sooner may be dropped, by the cap on the rate
-        assert batcher(given).batches[2] >= TOGETHER
+        begin = 1
+        while not both.batches[2]:
+            assert begin < MOST
+            show(begin)
+            begin += 1
+        # In step, they stay so.
+        both._wait = PATIENT
+        in_step = both.batches[2]
+        for index in range(begin, begin + FRAMES):
+            show(index)
+        assert both.batches[2] == in_step + FRAMES
     finally:
         for stream in streams:
             stream.close()

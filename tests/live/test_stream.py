@@ -130,11 +130,9 @@ def test_with_the_style_off_no_engine_runs(make: Make) -> None:
 def test_nothing_is_done_for_nobody(make: Make) -> None:
     stream = make(enabled=True)
     with camera(stream, lambda _: grey(LEVEL)):
-        wait_for(lambda: stream.stats().frames_in >= 10)
+        wait_for(lambda: stream.stats().dropped.get("unwatched", 0) >= 8)
         stats = stream.stats()
         assert (stats.frames_restyled, stats.frames_out) == (0, 0)
-        assert sum(stats.dropped.values()) >= 8
-        assert stats.dropped.keys() <= {"unwatched", "fps_cap"}  # a busy machine's camera hurries
         watcher = Watcher(stream)
         watcher.wait_pictures(3)
         watcher.viewer.close()
