@@ -31,6 +31,8 @@ from streamfx.training.recipes import SHIFT, DataConfig, Detail, Recipe
 ENCODER_SIDE = 256
 FLAT_SIDE = 128
 CUT_SIDE = 320
+# Of a content's side: of the narrowest part that a view shows, and the view's own.
+VIEW_PART, VIEW_SIDE = 0.6, 5 / 9
 SHARPEN_RADIUS = 1.5
 DETAIL_RADIUS = 2.0
 FAINT = 1.5  # levels of 255
@@ -56,6 +58,7 @@ class Batch:
         content: [B,3,s,s], the middle frame without trouble; None where
             the library knows of no faces.
         faces: [B,1,s,s], how much of each of its pixels is face, 0..1; None with it.
+        views: beside single frames; None for moving clips.
     """
 
     inputs: Tensor
@@ -70,6 +73,23 @@ class Batch:
     coverage: Coverage | None
     content: Tensor | None = None
     faces: Tensor | None = None
+    views: Views | None = None
+
+
+@dataclass(frozen=True)
+class Views:
+    """Contents as a camera shows them, whole or nearly so and without trouble: what the style
+    term looks at. A corner of sky need not have a painting's marks, and grain would do for them.
+
+    Attributes:
+        inputs: [V,6,h,w], planes.
+        styles: [V], numbers of their styles.
+        pictures: [V,3,256,256], for the style encoder.
+    """
+
+    inputs: Tensor
+    styles: Tensor
+    pictures: Tensor
 
 
 @dataclass(frozen=True)
@@ -131,7 +151,8 @@ def _single_frames(random: np.random.Generator, library: Library, data: DataConf
     )
     targets = windows(stills.targets)
     batch = _batch(random, twice, contents, targets, data, max(1, pairs // 2))
-    return replace(batch, shifts=shifts, content=content, faces=faces)
+    views = _draw_views(random, library, data)
+    return replace(batch, shifts=shifts, content=content, faces=faces, views=views)
 
 
 def _apart(clips: Tensor, frame: int) -> tuple[Tensor, Tensor | None, Tensor | None]:
@@ -209,6 +230,22 @@ def _draw_stills(
         pictures=_tensor(np.stack(pictures)),
         patches=_tensor(np.stack(patches)),
     )
+
+
+def _draw_views(random: np.random.Generator, library: Library, data: DataConfig) -> Views:
+    side = int(library.contents.shape[1] * VIEW_SIDE) // 16 * 16
+    views, styles, pictures = [], [], []
+    for _ in range(data.views):
+        number = _draw_styles(random, library, data)[0]
+        content = library.contents[int(random.integers(len(library.contents)))]
+        part = _window(random, content, int(len(content) * random.uniform(VIEW_PART, 1)))
+        view = np.asarray(cv2.resize(part, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
+        views.append(view[:, ::-1] if random.random() < 0.5 else view)
+        styles.append(number)
+        paintings = library.styles[number].paintings
+        pictures.append(_style_crop(random, paintings[int(random.integers(len(paintings)))]))
+    inputs = rgb_to_planes(_tensor(np.stack(views)))
+    return Views(inputs, torch.tensor(styles), _tensor(np.stack(pictures)))
 
 
 def _draw_styles(

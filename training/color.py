@@ -43,10 +43,14 @@ def ycc_to_rgb(ycc: Tensor) -> Tensor:
     return _mix(ycc - _OFFSET.to(ycc.device)[:, None, None], _INVERSE)
 
 
+def rgb_luma(rgb: Tensor) -> Tensor:
+    """Luma of RGB, full range: [N,3,H,W] -> [N,1,H,W]."""
+    return (rgb * _TO_YCC[0].to(rgb.device)[:, None, None]).sum(1, True)
+
+
 def grey_like(rgb: Tensor, model: Tensor) -> Tensor:
     """RGB [N,3,H,W] without colour, with the mean and deviation of the model's luma [N,3,...]."""
-    weights = _TO_YCC[0].to(rgb.device)[:, None, None]
-    grey, wanted = (rgb * weights).sum(1, True), (model * weights).sum(1, True)
+    grey, wanted = rgb_luma(rgb), rgb_luma(model)
     over = (1, 2, 3)
     scale = wanted.std(over, keepdim=True) / grey.std(over, keepdim=True).clamp(min=1e-3)
     grey = (grey - grey.mean(over, keepdim=True)) * scale + wanted.mean(over, keepdim=True)

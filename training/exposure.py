@@ -1,9 +1,9 @@
-"""What a camera's automatic exposure and white balance do, from the whole frame at once.
+"""What a camera's automatic exposure, white balance and focus do, from the whole frame at once.
 
-The networks learn on pictures of like brightness, contrast and tint, and a dull clip comes out as
-rich as the paintings are. The same function prepares the contents of a run and stands in the
-exported graph. After Reinhard et al., "Color Transfer between Images" (2001), within limits: a
-frame that fades to black must not be lit up again.
+The networks learn on pictures of like brightness, contrast, tint and sharpness: a dull clip comes
+out as rich as the paintings are, and a soft one as crisp as a sharp one. The same functions prepare
+the contents of a run and stand in the exported graph. After Reinhard et al., "Color Transfer
+between Images" (2001), within limits: a frame that fades to black must not be lit up again.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 
 from streamfx.training.color import rgb_to_ycc, ycc_to_rgb
+from streamfx.training.filters import FineDetail
 
 # Luma, Cb, Cr of 255 as planes hold them: what the photographs of the default pack have.
 _MEAN = (0.47, 0.49, 0.50)
@@ -21,6 +23,12 @@ _DEVIATION = (0.19, 0.045, 0.045)
 _FARTHEST = (0.12, 0.04, 0.04)  # that a mean is moved
 _LEAST_GAIN, _MOST_GAIN = 0.8, (1.8, 1.35, 1.35)
 _FAINT = 0.03  # deviation of luma below which there is nothing to expose
+
+_USUAL_DETAIL = 5.0 / 255  # root mean square of what stands out in four pixels
+_LEAST_FOCUS, _MOST_FOCUS = 0.4, 2.0
+# Detail that may be the sensor's or the codec's, and is left as it is: of four pixels, and of the
+# wider surroundings that `FineDetail` sees.
+_GRAIN, _FINE_GRAIN = 1 / 255, 1.5 / 255
 
 
 def expose(ycc: Tensor) -> tuple[Tensor, Tensor]:
@@ -43,13 +51,39 @@ def expose(ycc: Tensor) -> tuple[Tensor, Tensor]:
     return gain, mean + seen * moved - gain * mean
 
 
+def focus(cells: Tensor) -> Tensor:
+    """Gain [N,1,1,1] on fine detail that brings frames near the usual sharpness.
+
+    Args:
+        cells: luma of whole frames, or of some of their cells, unshuffled by two [N,4,h,w].
+    """
+    power = _strong(cells - cells.mean(1, keepdim=True), _GRAIN).square().mean((1, 2, 3), True)
+    return (_USUAL_DETAIL / (power + 1e-8).sqrt()).clamp(_LEAST_FOCUS, _MOST_FOCUS)
+
+
+def focused(detail: Tensor, gain: Tensor) -> Tensor:
+    """Fine detail (see `FineDetail`) with a gain from `focus` on what of it is no grain."""
+    return detail + (gain - 1) * _strong(detail, _FINE_GRAIN)
+
+
+def _strong(detail: Tensor, grain: float) -> Tensor:
+    return detail - detail.clamp(-grain, grain)
+
+
 def exposed(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Whole pictures [P,H,W,3] as the generator is to see them."""
+    """Whole pictures [P,H,W,3], of even sides, as the generator is to see them."""
     out = np.empty_like(pictures)
+    fine = FineDetail()
     for place, picture in zip(out, pictures, strict=True):
         rgb = torch.from_numpy(picture).movedim(-1, 0)[None].float() / 255
         ycc = rgb_to_ycc(rgb)
         gain, offset = expose(ycc)
-        shown = ycc_to_rgb(ycc * gain + offset).clamp(0, 1)[0].movedim(0, -1)
+        ycc = ycc * gain + offset
+        luma, chroma = ycc[:, :1], ycc[:, 1:]
+        gain = focus(F.pixel_unshuffle(luma, 2))
+        cells = F.pixel_unshuffle(F.pad(luma, (4, 4, 4, 4), mode="replicate"), 2)
+        detail = fine(cells)[..., 2:-2, 2:-2]
+        luma = luma + F.pixel_shuffle(focused(detail, gain) - detail, 2)
+        shown = ycc_to_rgb(torch.cat([luma, chroma], 1)).clamp(0, 1)[0].movedim(0, -1)
         place[:] = (shown * 255 + 0.5).byte().numpy()
     return out

@@ -9,7 +9,7 @@ from streamfx.training import losses
 from streamfx.training.batches import Batch
 from streamfx.training.color import grey_like, luma, planes_to_rgb, rgb_to_planes
 from streamfx.training.losses import interior
-from streamfx.training.perceptual import ContentNetwork
+from streamfx.training.perceptual import CONTENT, ContentNetwork
 
 
 def edges_of_faces(batch: Batch, out: Tensor, border: int) -> Tensor:
@@ -39,4 +39,4 @@ def content_of_faces(batch: Batch, out: Tensor, border: int, network: ContentNet
     features = network(interior(found, border))
     with torch.no_grad():
         goal = network(interior(wanted, border))
-    return losses.face_content(features[1:], goal[1:], interior(batch.faces, border))
+    return losses.face_content(features[CONTENT], goal[CONTENT], interior(batch.faces, border))

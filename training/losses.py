@@ -124,6 +124,17 @@ def _gradients(luma: Tensor) -> Tensor:
     return torch.cat([luma[..., :-1, 1:] - here, luma[..., 1:, :-1] - here], dim=1)
 
 
+def statistics(maps: list[Tensor]) -> Statistics:
+    """Mean and deviation of every channel of every map [N,C,h,w]."""
+    result = []
+    for each in maps:
+        x = each.float()
+        mean = x.mean((2, 3))
+        variance = (x - mean[:, :, None, None]).square().mean((2, 3))
+        result.append((mean, torch.sqrt(variance + 1e-5)))
+    return result
+
+
 def style(found: Statistics, wanted: Statistics) -> Tensor:
     """Distance of channel means and deviations to the painting's (Huang and Belongie 2017)."""
     terms = []

@@ -15,10 +15,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from streamfx.engines.contract import GraphSpec
-from streamfx.training.exposure import expose
+from streamfx.training.exposure import expose, focus, focused
+from streamfx.training.filters import Blur, Double, Filter, FineDetail, Rise
 
 PLANE_CHANNELS = 6
-MARGIN = 24
+MARGIN = 16
 STRIDE = 16
 SLOPE = 0.1
 
@@ -59,62 +60,6 @@ def act(x: Tensor) -> Tensor:
     return F.leaky_relu(x, SLOPE)
 
 
-class Filter(nn.Module):
-    """A convolution with a fixed kernel and "same" zero padding."""
-
-    kernel: Tensor
-
-    def __init__(self, kernel: Tensor, groups: int = 1) -> None:
-        super().__init__()
-        self.groups = groups
-        self.register_buffer("kernel", kernel, persistent=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.conv2d(x, self.kernel, padding=1, groups=self.groups)
-
-
-class Blur(Filter):
-    """A binomial low pass [1 2 1], to be used before a stride of two.
-
-    What a stride folds over comes out otherwise where the thing lies elsewhere on the grid
-    (Zhang, "Making Convolutional Networks Shift-Invariant Again", 2019).
-    """
-
-    def __init__(self, channels: int) -> None:
-        row = torch.tensor([0.25, 0.5, 0.25])
-        super().__init__((row[:, None] * row).expand(channels, 1, 3, 3).clone(), channels)
-
-
-class Double(Blur):
-    """Twice the height and width, by linear interpolation.
-
-    Written as the repeat and the low pass that it is, which run faster than a resize. With the
-    repeat alone a thing looks otherwise where it lies elsewhere on the grid.
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(F.interpolate(x, scale_factor=2.0, mode="nearest"))
-
-
-class FineDetail(Filter):
-    """Luma unshuffled by two [N,4,h,w] -> each pixel less the Gaussian mean around it.
-
-    It is the same filter at every pixel (deviation two pixels, cut to what a 3x3 kernel sees),
-    so what is drawn with it belongs to the picture and not to a grid.
-    """
-
-    def __init__(self) -> None:
-        # The six pixels of three cells, seen from the two of the middle one.
-        steps = torch.arange(6)[None] - 2.0 - torch.arange(2)[:, None]
-        # They lie unevenly around each of the two: what has no counterpart is left out.
-        rows = torch.exp(-(steps**2) / 8) * (steps.abs() < 2.5)
-        rows = rows / rows.sum(1, keepdim=True)
-        mean = torch.einsum("iy,jx->ijyx", rows, rows).reshape(4, 1, 6, 6)
-        kernel = -F.pixel_unshuffle(mean, 2).reshape(4, 4, 3, 3)
-        kernel[:, :, 1, 1] += torch.eye(4)
-        super().__init__(kernel)
-
-
 class Film(nn.Module):
     """Style code [N,S,1,1] -> a scale and a shift for every modulated layer.
 
@@ -144,7 +89,7 @@ class Generator(nn.Module):
         self.config = config
         c4, c8, c16 = config.quarter, config.eighth, config.sixteenth
         self.film = Film(config.style_size, [c16] * config.blocks + [c8, c4])
-        self.enter4 = conv(PLANE_CHANNELS, c4, stride=2)
+        self.enter4 = conv(PLANE_CHANNELS, c4)
         self.enter8 = conv(c4, c8, stride=2)
         self.enter16 = conv(c8, c16, stride=2)
         self.trunk = nn.ModuleList(conv(c16, c16) for _ in range(config.blocks))
@@ -152,32 +97,39 @@ class Generator(nn.Module):
         self.leave8 = conv(c8, c8)
         self.narrow4 = conv(c8, c4, 1)
         self.leave4 = conv(c4, c4)
-        # Six planes to add, then four gains: on the input's luma and chroma, and on the dark and
-        # the light side of the fine detail, so that lines can be inked without a halo.
-        self.exit = conv(c4, PLANE_CHANNELS + 4)
+        self.exit: nn.Module = Rise(c4, 4)
+        # What to add to chroma, then four gains: on the input's luma and chroma, and on the dark
+        # and the light side of the fine detail, so that lines can be inked without a halo.
+        self.exit4 = conv(c4, 2 + 4)
+        self.halve = Blur(c4, stride=2)
         self.blur4, self.blur8 = Blur(c4), Blur(c8)
-        self.double4, self.double8 = Double(c4), Double(c8)
+        self.double4, self.double8, self.double_exit = Double(c4), Double(c8), Double(2 + 4)
         self.detail = FineDetail()
         for module in self.modules():
             if isinstance(module, nn.Conv2d) and module not in (self.film.hidden, self.film.out):
                 nn.init.kaiming_normal_(module.weight, SLOPE)
                 nn.init.zeros_(module.bias)  # type: ignore[arg-type]
-        nn.init.normal_(self.exit.weight, std=0.01)
+        for module in (self.exit, self.exit4):
+            nn.init.normal_(module.weight, std=0.01)
 
-    def forward(self, planes: Tensor, style: Tensor, strength: Tensor) -> Tensor:
+    def forward(
+        self, planes: Tensor, style: Tensor, strength: Tensor, sharpen: Tensor | None = None
+    ) -> Tensor:
         """Restyle one frame.
 
         Args:
             planes: float [N,6,h,w], 0..1.
             style: float [N,S].
             strength: float [N,1], 0..1.
+            sharpen: gain on fine detail [N,1,1,1]; None = the frame is as sharp as the contents
+                of a run are (see `exposure.focus`).
 
         Returns:
             The restyled planes, unclamped.
         """
         *trunk_film, film8, film4 = self.film(style[:, :, None, None])
         # About unit deviation: what is in the picture must not drown in what the style says.
-        x4 = act(self.enter4(planes * 4.0 - 2.0))
+        x4 = self.halve(act(self.enter4(planes * 4.0 - 2.0)))
         x8 = act(self.enter8(self.blur4(x4)))
         x = act(self.enter16(self.blur8(x8)))
         for layer, (scale, shift) in zip(self.trunk, trunk_film, strict=True):
@@ -186,24 +138,27 @@ class Generator(nn.Module):
         x8 = act(self.leave8(x8) * film8[0] + film8[1])
         x4 = x4 + self.double4(self.narrow4(x8))
         x4 = act(self.leave4(x4) * film4[0] + film4[1])
-        out = self.exit(self.double4(x4)).float()
-        add_y, add_c, gain_y, gain_c, dark, light = out.split([4, 2, 1, 1, 1, 1], dim=1)
+        add_y = self.exit(x4).float()
+        out = self.double_exit(self.exit4(x4)).float()
+        add_c, gain_y, gain_c, dark, light = out.split([2, 1, 1, 1, 1], dim=1)
         # The skip and the sum stay in fp32: bf16 would band smooth skies.
         amount = strength[:, :, None, None]
         luma, chroma = planes[:, :4], planes[:, 4:]
         luma = luma + amount * (gain_y * (luma - 0.5) + add_y)
         chroma = chroma + amount * (gain_c * (chroma - 0.5) + add_c)
         detail = self.detail(luma).float()
-        luma = luma + amount * (dark * detail.clamp(max=0.0) + light * detail.clamp(min=0.0))
+        crisp = detail if sharpen is None else focused(detail, sharpen)
+        drawn = dark * crisp.clamp(max=0.0) + light * crisp.clamp(min=0.0)
+        luma = luma + amount * (crisp - detail + drawn)
         return torch.cat([luma, chroma], dim=1)
 
 
 class PlanesGraph(nn.Module):
     """The exported graph: uint8 planes of any even size in, uint8 planes out.
 
-    Casts, unshuffling, exposure, the edge margin, padding to the stride and the crop are inside,
-    and so is what holds the picture steady: each pixel is mixed with what the thing that it shows
-    looked like a frame before. See `streamfx.engines.contract` for the tensors.
+    Casts, unshuffling, exposure and focus, the edge margin, padding to the stride and the crop are
+    inside, and so is what holds the picture steady: each pixel is mixed with what the thing that
+    it shows looked like a frame before. See `streamfx.engines.contract` for the tensors.
     """
 
     def __init__(self, generator: Generator) -> None:
@@ -224,13 +179,18 @@ class PlanesGraph(nn.Module):
     ) -> tuple[Tensor, ...]:
         luma = F.pixel_unshuffle(y.float(), 2)
         planes = torch.cat([luma, u.float(), v.float()], dim=1) / 255.0
-        planes = _exposed(planes, strength)
+        # Every fourth row and column says as much of a frame, and costs a sixteenth.
+        seen = planes[:, :, ::4]
+        gain, offset = expose(seen[:, 3:])
+        sharpen = focus(gain[:, :1] * seen[:, :4])
+        amount = strength[:, :, None, None]
+        planes = planes * (1 + amount * (_to_planes(gain) - 1)) + amount * _to_planes(offset)
         h, w = u.shape[2], u.shape[3]
         edge, step = MARGIN // 2, STRIDE // 2
         below = edge + (step - h % step) % step
         right = edge + (step - w % step) % step
         padded = F.pad(planes, (edge, right, edge, below), mode="replicate")
-        out = self.generator(padded, style, strength)
+        out = self.generator(padded, style, strength, sharpen)
         out = torch.clamp(out[:, :, edge : edge + h, edge : edge + w] * 255.0, 0.0, 255.0)
         luma, chroma = out[:, :4], out[:, 4:]
         luma = luma + trust * (_moved_luma(past_y, motion) - luma)
@@ -239,15 +199,6 @@ class PlanesGraph(nn.Module):
         luma = F.pixel_shuffle(luma, 2)
         u_out, v_out = (torch.round(chroma[:, i : i + 1]).to(torch.uint8) for i in range(2))
         return torch.round(luma).to(torch.uint8), u_out, v_out, luma, chroma
-
-
-def _exposed(planes: Tensor, strength: Tensor) -> Tensor:
-    """Planes [N,6,h,w] of whole frames as the generator learnt to see them (see `exposure`)."""
-    # Every fourth row and column says as much, and costs a sixteenth.
-    gain, offset = expose(planes[:, 3:, ::2, ::2])
-    amount = strength[:, :, None, None]
-    gain, offset = 1 + amount * (gain - 1), amount * offset
-    return planes * _to_planes(gain) + _to_planes(offset)
 
 
 def _to_planes(ycc: Tensor) -> Tensor:

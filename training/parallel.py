@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, distributed, nn
 
 from streamfx.errors import InputError, StreamFXError
-from streamfx.training.batches import Batch
+from streamfx.training.batches import Batch, Views
 from streamfx.training.motion import Coverage, Trajectories
 from streamfx.training.recipes import Recipe
 
@@ -57,6 +57,7 @@ class Processes:
         for name, size, unit in (
             ("batch", recipe.data.batch, 2 * self.count),
             ("still_batch", recipe.data.still_batch, 4 * self.count),
+            ("views", recipe.data.views, self.count),
         ):
             if self.count > 1 and size % unit:
                 raise InputError(
@@ -189,6 +190,10 @@ def share_of(batch: Batch, rank: int, count: int) -> Batch:
         for each in fields(batch)
         if each.name != "flat" and isinstance(value := getattr(batch, each.name), Tensor)
     }
+    if batch.views is not None:
+        part = len(batch.views.styles) // count
+        mine = slice(rank * part, (rank + 1) * part)
+        shared["views"] = Views(*(getattr(batch.views, each.name)[mine] for each in fields(Views)))
     shared["flat"] = batch.flat[rank * flats : (rank + 1) * flats]
     motion, coverage = batch.motion, batch.coverage
     if motion is not None and coverage is not None:
@@ -201,7 +206,7 @@ def _on(value: Any, device: torch.device) -> Any:
     """The same tensor, or dataclass of tensors, on a device."""
     if isinstance(value, Tensor):
         return value.to(device)
-    if isinstance(value, (Batch, Trajectories, Coverage)):
+    if isinstance(value, (Batch, Views, Trajectories, Coverage)):
         moved = {each.name: _on(getattr(value, each.name), device) for each in fields(value)}
         return replace(value, **moved)
     return value

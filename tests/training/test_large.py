@@ -28,7 +28,7 @@ def test_the_recipe_is_the_default_one_in_the_wide_network() -> None:
 
 def test_two_steps_on_a_cpu_make_a_pack_that_runs(tmp_path: Path) -> None:
     large, small = load_recipe("large"), parallel_steps.recipe()
-    data = large.data.model_copy(update={"window": 96, "batch": 2, "still_batch": 4})
+    data = large.data.model_copy(update={"window": 96, "batch": 2, "still_batch": 4, "views": 2})
     optimizer = large.optimizer.model_copy(update={"warm_up": 0, "ramp": 1})
     recipe = large.model_copy(
         update={

@@ -75,6 +75,10 @@ def test_shares_make_up_the_batch(number: int) -> None:
             np.concatenate([share.shifts for share in shares if share.shifts is not None]),
             batch.shifts,
         )
+        assert batch.views is not None
+        views = [share.views for share in shares if share.views is not None]
+        assert torch.equal(torch.cat([each.inputs for each in views]), batch.views.inputs)
+        assert torch.equal(torch.cat([each.styles for each in views]), batch.views.styles)
 
 
 def test_a_batch_must_be_shared_evenly() -> None:
@@ -152,6 +156,8 @@ def test_a_step_leaves_nothing_on_the_cpu() -> None:
         codes, distance = trainer._codes(batch)
         out, flat = trainer._run(batch, codes)
         terms = {"encoder": distance, **trainer._supervised(batch, out, flat)}
+        if batch.views is not None:
+            terms["style"] = trainer._style(batch.views)
         if batch.motion is not None:
             everything = torch.arange(len(codes), device=device)
             rgb = planes_to_rgb(out[:, 1])
@@ -160,7 +166,8 @@ def test_a_step_leaves_nothing_on_the_cpu() -> None:
                 trainer._triples(batch, out), trainer._triples(batch, batch.targets),
                 codes.detach(),
             )  # fmt: skip
-            terms |= trainer._perceptual(batch, shown) | trainer._adversarial(shown)
+            terms["content"] = trainer._content(batch, shown)
+            terms |= trainer._adversarial(shown)
             terms["face_content"] = content_of_faces(batch, out, 16, trainer.features)
         assert {value.device for value in terms.values()} == {device}
         torch.stack(list(terms.values())).sum().backward()
