@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import io
 import warnings
 from pathlib import Path
@@ -31,8 +30,6 @@ _CODES = ("style", "strength")
 def export_generator(generator: Generator) -> bytes:
     """The generator as an ONNX graph with the contract's tensors, dynamic in N, H and W."""
     spec = generator.config.graph
-    generator = copy.deepcopy(generator)
-    generator.exit = generator.exit.folded()
     graph = PlanesGraph(generator).eval()
     height, width = 96, 128
     shapes = spec.input_shapes(height, width)

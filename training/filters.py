@@ -49,59 +49,31 @@ class Double(Blur):
         return super().forward(F.interpolate(x, scale_factor=2.0, mode="nearest"))
 
 
-class Rise(nn.Conv2d):
-    """A 3x3 convolution of what is enlarged by two, linearly (see `Double`); written as the
-    convolution before the enlargement that comes to the same, a quarter of the pixels with four
-    times the channels, which runs several times faster.
+class Enlarge(Filter):
+    """Maps [N,L+C,h,w] at a quarter of a frame's resolution, enlarged by linear interpolation.
 
-    The weights are the convolution's: a thing is drawn alike wherever it lies on the grid, as it
-    would not be if each of the four pixels had weights of its own.
+    The first L are for luma, and are enlarged to every pixel: [N,4L,2h,2w], unshuffled by two.
+    The others are for chroma: [N,C,2h,2w]. Gains and additions that are smooth from pixel to pixel
+    do not show where a thing lies on the grid.
+
+    Written, as `Double` is, as a repeat and a filter. Its taps and their sums are exact in bf16.
     """
 
-    # Of the pixels at 2i and 2i + 1 of the enlarged row: what each of their three taps sees of
-    # pixels i - 1, i and i + 1.
-    taps: Tensor
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__(inputs, outputs, 3)
-        # Rows 2i - 1 to 2i + 2 as linear interpolation makes them.
-        rows = torch.tensor([[3.0, 1, 0], [1, 3, 0], [0, 3, 1], [0, 1, 3]]) / 4
-        self.register_buffer("taps", torch.stack([rows[0:3], rows[1:4]]), persistent=False)
+    def __init__(self, lumas: int, chromas: int) -> None:
+        self.lumas, self.chromas = lumas, chromas
+        # Rows 4i to 4i + 3 of the luma, seen from rows 2i and 2i + 1 of the repeated maps.
+        upper_and_lower = torch.tensor([[3.0, 4, 1], [1, 4, 3]]) / 8
+        pixels = torch.einsum("pi,qj->pqij", upper_and_lower, upper_and_lower).reshape(4, 3, 3)
+        both = torch.tensor([1.0, 2, 1]) / 4
+        kernel = torch.zeros(4 * lumas + chromas, lumas + chromas, 3, 3)
+        for number in range(lumas):
+            kernel[4 * number : 4 * number + 4, number] = pixels
+        for number in range(chromas):
+            kernel[4 * lumas + number, lumas + number] = both[:, None] * both
+        super().__init__(kernel)
 
     def forward(self, x: Tensor) -> Tensor:
-        phases = self._phases()
-        kernel = phases.reshape(-1, *phases.shape[2:])
-        bias = self.bias.repeat_interleave(4) if self.bias is not None else None
-        return F.pixel_shuffle(F.conv2d(x, kernel, bias, padding=1), 2)
-
-    @torch.no_grad()
-    def folded(self) -> nn.Module:
-        """The same as a plain convolution, for a graph.
-
-        Its taps are such that a smooth area has no grid in bf16 either: rounded one by one they
-        would add up to something else in each of the four pixels.
-        """
-        phases = self._phases()
-        outputs, _, inputs = phases.shape[:3]
-        taps = phases.flatten(3).movedim(1, 2)  # [O,I,4,9]
-        largest = taps.abs().amax((2, 3), keepdim=True).clamp(min=1e-12)
-        # Whole numbers up to 256, of steps that are powers of two, are exact in bf16.
-        step = torch.exp2(torch.ceil(torch.log2(largest)) - 8)
-        steps = taps / step
-        whole = steps.floor()
-        missing = steps.sum(3, keepdim=True).mean(2, keepdim=True).round() - whole.sum(3, True)
-        rank = (whole - steps).argsort(3).argsort(3)
-        taps = (whole + (rank < missing)) * step
-        conv = nn.Conv2d(inputs, 4 * outputs, 3, padding=1, bias=self.bias is not None)
-        conv.weight.copy_(taps.movedim(2, 1).reshape(conv.weight.shape))
-        if conv.bias is not None and self.bias is not None:
-            conv.bias.copy_(self.bias.repeat_interleave(4))
-        return nn.Sequential(conv, nn.PixelShuffle(2))
-
-    def _phases(self) -> Tensor:
-        """Kernels [O,4,I,3,3] of what stands before the enlargement, for each of four pixels."""
-        kernels = torch.einsum("oitu,ptk,qul->opqikl", self.weight, self.taps, self.taps)
-        return kernels.flatten(1, 2)
+        return super().forward(F.interpolate(x, scale_factor=2.0, mode="nearest"))
 
 
 class FineDetail(Filter):

@@ -16,12 +16,13 @@ from torch.nn import functional as F
 
 from streamfx.engines.contract import GraphSpec
 from streamfx.training.exposure import expose, focus, focused
-from streamfx.training.filters import Blur, Double, Filter, FineDetail, Rise
+from streamfx.training.filters import Blur, Double, Enlarge, Filter, FineDetail
 
 PLANE_CHANNELS = 6
 MARGIN = 16
 STRIDE = 16
 SLOPE = 0.1
+LUMA_MAPS, CHROMA_MAPS = 4, 3
 
 
 @dataclass(frozen=True)
@@ -97,20 +98,19 @@ class Generator(nn.Module):
         self.leave8 = conv(c8, c8)
         self.narrow4 = conv(c8, c4, 1)
         self.leave4 = conv(c4, c4)
-        self.exit: nn.Module = Rise(c4, 4)
-        # What to add to chroma, then four gains: on the input's luma and chroma, and on the dark
-        # and the light side of the fine detail, so that lines can be inked without a halo.
-        self.exit4 = conv(c4, 2 + 4)
+        # For luma: what to add, and gains on the input, and on the dark and the light side of the
+        # fine detail, so that lines can be inked without a halo. For chroma: a gain, what to add.
+        self.exit = conv(c4, LUMA_MAPS + CHROMA_MAPS)
+        self.enlarge = Enlarge(LUMA_MAPS, CHROMA_MAPS)
         self.halve = Blur(c4, stride=2)
         self.blur4, self.blur8 = Blur(c4), Blur(c8)
-        self.double4, self.double8, self.double_exit = Double(c4), Double(c8), Double(2 + 4)
+        self.double4, self.double8 = Double(c4), Double(c8)
         self.detail = FineDetail()
         for module in self.modules():
             if isinstance(module, nn.Conv2d) and module not in (self.film.hidden, self.film.out):
                 nn.init.kaiming_normal_(module.weight, SLOPE)
                 nn.init.zeros_(module.bias)  # type: ignore[arg-type]
-        for module in (self.exit, self.exit4):
-            nn.init.normal_(module.weight, std=0.01)
+        nn.init.normal_(self.exit.weight, std=0.01)
 
     def forward(
         self, planes: Tensor, style: Tensor, strength: Tensor, sharpen: Tensor | None = None
@@ -138,9 +138,8 @@ class Generator(nn.Module):
         x8 = act(self.leave8(x8) * film8[0] + film8[1])
         x4 = x4 + self.double4(self.narrow4(x8))
         x4 = act(self.leave4(x4) * film4[0] + film4[1])
-        add_y = self.exit(x4).float()
-        out = self.double_exit(self.exit4(x4)).float()
-        add_c, gain_y, gain_c, dark, light = out.split([2, 1, 1, 1, 1], dim=1)
+        maps = self.enlarge(self.exit(x4)).float()
+        add_y, gain_y, dark, light, gain_c, add_c = maps.split([4] * LUMA_MAPS + [1, 2], dim=1)
         # The skip and the sum stay in fp32: bf16 would band smooth skies.
         amount = strength[:, :, None, None]
         luma, chroma = planes[:, :4], planes[:, 4:]
@@ -273,22 +272,27 @@ class Networks:
 
 
 def multiply_accumulates(config: GeneratorConfig, height: int, width: int) -> int:
-    """MACs of the generator's filters for one frame, margin and padding included."""
+    """MACs of the generator's filters for one frame, margin and padding included; taps of fixed
+    filters that are zero are not counted."""
     rows, columns = config.graph.padded_size(height, width)
-    total = 0
+    generator = Generator(config)
+    taps = {
+        module: module.weight[0].numel()
+        if isinstance(module, nn.Conv2d)
+        else int(module.kernel.count_nonzero()) / len(module.kernel)
+        for module in generator.modules()
+        if isinstance(module, (nn.Conv2d, Filter))
+    }
+    total = 0.0
 
     def count(module: nn.Module, _: object, output: Tensor) -> None:
-        kernel = module.weight if isinstance(module, nn.Conv2d) else module.kernel
-        assert isinstance(kernel, Tensor)
         nonlocal total
-        total += output.numel() * kernel[0].numel()
+        total += output.numel() * taps[module]
 
+    for module in taps:
+        module.register_forward_hook(count)
     with torch.device("meta"):
-        generator = Generator(config)
-        for module in generator.modules():
-            if isinstance(module, (nn.Conv2d, Filter)):
-                module.register_forward_hook(count)
         planes = torch.empty(1, PLANE_CHANNELS, rows // 2, columns // 2)
         style, strength = torch.empty(1, config.style_size), torch.empty(1, 1)
-        generator(planes, style, strength)
-    return total
+    generator.to("meta")(planes, style, strength)
+    return round(total)

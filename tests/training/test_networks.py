@@ -10,7 +10,7 @@ from streamfx.engines import choose, load
 from streamfx.engines.base import EngineOptions, Unavailable
 from streamfx.engines.contract import GraphSpec
 from streamfx.training.export import export_generator, export_style_encoder
-from streamfx.training.filters import Double, FineDetail, Rise
+from streamfx.training.filters import Double, Enlarge, FineDetail
 from streamfx.training.networks import (
     WIDTHS,
     Generator,
@@ -25,7 +25,7 @@ def generator() -> Generator:
     torch.manual_seed(3)
     network = Generator(WIDTHS["small"]).eval()
     # A fresh network hardly changes its input: make it do something.
-    torch.nn.init.normal_(network.exit.weight, std=0.02)
+    torch.nn.init.normal_(network.exit.weight, std=0.004)
     return network
 
 
@@ -60,6 +60,12 @@ def run(graph: bytes, inputs: dict, backend: str, precision: str) -> dict:
     return outputs
 
 
+def needs_bf16() -> None:
+    found = choose("openvino").probe()
+    if isinstance(found, Unavailable) or "bf16" not in found.precisions:
+        pytest.skip("this CPU does not list bf16")
+
+
 def torch_run(generator: Generator, inputs: dict) -> dict:
     with torch.no_grad():
         outputs = PlanesGraph(generator)(*(torch.from_numpy(x) for x in inputs.values()))
@@ -91,9 +97,7 @@ def test_fp32_back_ends_agree_with_torch(
 
 
 def test_bf16_keeps_smooth_gradients(generator: Generator, graph: bytes) -> None:
-    found = choose("openvino").probe()
-    if isinstance(found, Unavailable) or "bf16" not in found.precisions:
-        pytest.skip("this CPU does not list bf16")
+    needs_bf16()
     ramp = np.linspace(40, 200, 256)[None].repeat(96, 0).astype(np.uint8)
     inputs = feeds(generator.config.graph, 96, 256, ramp)
     inputs["u"][:], inputs["v"][:] = 120, 130
@@ -152,11 +156,31 @@ def test_doubling_is_linear_interpolation() -> None:
     torch.testing.assert_close(Double(5)(x)[..., 1:-1, 1:-1], wanted[..., 1:-1, 1:-1])
 
 
-def test_rise_is_a_convolution_of_what_is_doubled() -> None:
-    x = torch.rand(2, 5, 9, 12, generator=torch.Generator().manual_seed(0))
-    rise = Rise(5, 3)
-    wanted = functional.conv2d(Double(5)(x), rise.weight, rise.bias, padding=1)
-    torch.testing.assert_close(rise(x)[..., 3:-3, 3:-3], wanted[..., 3:-3, 3:-3])
+def test_enlarging_is_linear_interpolation_to_pixels_and_to_cells() -> None:
+    x = torch.rand(2, 3, 6, 7, generator=torch.Generator().manual_seed(0))
+    out = Enlarge(2, 1)(x)
+    for number, map_ in enumerate(x.split(1, dim=1)):
+        if number < 2:
+            made, factor = functional.pixel_shuffle(out[:, 4 * number : 4 * number + 4], 2), 4
+        else:
+            made, factor = out[:, 8:], 2
+        wanted = functional.interpolate(map_, scale_factor=factor, mode="bilinear")
+        inside = (..., slice(factor, -factor), slice(factor, -factor))
+        torch.testing.assert_close(made[inside], wanted[inside])
+
+
+@pytest.mark.parametrize("level", [60, 120, 181])
+def test_no_grid_where_nothing_is(graph: bytes, level: int) -> None:
+    needs_bf16()
+    inputs = feeds(WIDTHS["small"].graph, 352, 352)
+    for name in ("trust", "past_y", "past_c", "motion"):
+        inputs[name][:] = 0
+    inputs["strength"][:] = 1
+    for name, value in (("y", level), ("u", 128), ("v", 128)):
+        inputs[name][:] = value
+    luma = run(graph, inputs, "openvino", "bf16")["past_y_out"][0, 0, 168:184, 168:184]
+    cells = luma.reshape(4, 4, 4, 4).mean((0, 2)).reshape(2, 2, 2, 2)
+    assert np.ptp(cells, axis=(0, 2)).max() < 0.01
 
 
 def test_the_past_matters_and_style_matters(generator: Generator) -> None:
