@@ -27,12 +27,11 @@ from streamfx.training.motion import (
     render,
 )
 from streamfx.training.recipes import SHIFT, DataConfig, Detail, Recipe
+from streamfx.training.views import Views, draw_views
+from streamfx.training.windows import draw_styles, patch, style_crop, tensor
 
-ENCODER_SIDE = 256
 FLAT_SIDE = 128
 CUT_SIDE = 320
-# Of a content's side: of the narrowest part that a view shows, and the view's own.
-VIEW_PART, VIEW_SIDE = 0.6, 5 / 9
 SHARPEN_RADIUS = 1.5
 DETAIL_RADIUS = 2.0
 FAINT = 1.5  # levels of 255
@@ -74,22 +73,6 @@ class Batch:
     content: Tensor | None = None
     faces: Tensor | None = None
     views: Views | None = None
-
-
-@dataclass(frozen=True)
-class Views:
-    """Contents as a camera shows them, whole or nearly so and without trouble: what the style
-    term looks at. A corner of sky need not have a painting's marks, and grain would do for them.
-
-    Attributes:
-        inputs: [V,6,h,w], planes.
-        styles: [V], numbers of their styles.
-        pictures: [V,3,256,256], for the style encoder.
-    """
-
-    inputs: Tensor
-    styles: Tensor
-    pictures: Tensor
 
 
 @dataclass(frozen=True)
@@ -151,7 +134,7 @@ def _single_frames(random: np.random.Generator, library: Library, data: DataConf
     )
     targets = windows(stills.targets)
     batch = _batch(random, twice, contents, targets, data, max(1, pairs // 2))
-    views = _draw_views(random, library, data)
+    views = draw_views(random, library, data)
     return replace(batch, shifts=shifts, content=content, faces=faces, views=views)
 
 
@@ -196,7 +179,7 @@ def _draw_stills(
 ) -> _Stills:
     stills, painted, styles, mix, pictures, patches = [], [], [], [], [], []
     for _ in range(count):
-        first, second, share = _draw_styles(random, library, data)
+        first, second, share = draw_styles(random, library, data)
         a, b = library.styles[first], library.styles[second]
         rows = random.choice(len(a.indices), layers)
         content = library.contents[a.indices[rows]]
@@ -220,46 +203,16 @@ def _draw_stills(
         styles.append([first, second])
         mix.append([share])
         painting = a.paintings[int(random.integers(len(a.paintings)))]
-        pictures.append(_style_crop(random, painting))
-        patches.append(_patch(random, painting, data.window))
+        pictures.append(style_crop(random, painting))
+        patches.append(patch(random, painting, data.window))
     return _Stills(
-        contents=_tensor(np.stack(stills)),
+        contents=tensor(np.stack(stills)),
         targets=torch.from_numpy(np.stack(painted)).movedim(-1, -3) / 255,
         styles=torch.tensor(styles),
         mix=torch.tensor(mix, dtype=torch.float32),
-        pictures=_tensor(np.stack(pictures)),
-        patches=_tensor(np.stack(patches)),
+        pictures=tensor(np.stack(pictures)),
+        patches=tensor(np.stack(patches)),
     )
-
-
-def _draw_views(random: np.random.Generator, library: Library, data: DataConfig) -> Views:
-    side = int(library.contents.shape[1] * VIEW_SIDE) // 16 * 16
-    views, styles, pictures = [], [], []
-    for _ in range(data.views):
-        number = _draw_styles(random, library, data)[0]
-        content = library.contents[int(random.integers(len(library.contents)))]
-        part = _window(random, content, int(len(content) * random.uniform(VIEW_PART, 1)))
-        view = np.asarray(cv2.resize(part, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
-        views.append(view[:, ::-1] if random.random() < 0.5 else view)
-        styles.append(number)
-        paintings = library.styles[number].paintings
-        pictures.append(_style_crop(random, paintings[int(random.integers(len(paintings)))]))
-    inputs = rgb_to_planes(_tensor(np.stack(views)))
-    return Views(inputs, torch.tensor(styles), _tensor(np.stack(pictures)))
-
-
-def _draw_styles(
-    random: np.random.Generator, library: Library, data: DataConfig
-) -> tuple[int, int, float]:
-    """Two style numbers and the share of the second."""
-    extras = len(library.styles) - library.catalogue
-    if extras and random.random() < data.extra_share:
-        style = library.catalogue + int(random.integers(extras))
-        return style, style, 0.0
-    first, second = (int(n) for n in random.integers(library.catalogue, size=2))
-    if first != second and random.random() < data.blend_share:
-        return first, second, float(random.uniform(0.2, 0.8))
-    return first, first, 0.0
 
 
 def _vivid(pictures: NDArray[np.uint8], style: Style, amount: float) -> NDArray[np.float32]:
@@ -295,32 +248,6 @@ def _inked(targets: NDArray[np.float32], drawn: NDArray[np.float32]) -> NDArray[
              for lost in targets - inked]  # fmt: skip
     given = np.stack([cv2.resize(cv2.GaussianBlur(x, (0, 0), reach), size) for x in small])
     return np.asarray(np.clip(inked + given, 0, 255), np.float32)
-
-
-def _style_crop(random: np.random.Generator, painting: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A square part of a painting, 70 to 100 % of its shorter side, for the style encoder."""
-    shorter = min(painting.shape[:2])
-    window = _window(random, painting, int(shorter * random.uniform(0.7, 1.0)))
-    size = (ENCODER_SIDE, ENCODER_SIDE)
-    return np.asarray(cv2.resize(window, size, interpolation=cv2.INTER_AREA), np.uint8)
-
-
-def _patch(
-    random: np.random.Generator, painting: NDArray[np.uint8], side: int
-) -> NDArray[np.uint8]:
-    """A part of a painting at 0.8 to 1.25 of its size, mirrored half of the time."""
-    edge = min(int(side * random.uniform(0.8, 1.25)), *painting.shape[:2])
-    window = _window(random, painting, edge)
-    patch = np.asarray(cv2.resize(window, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
-    return patch[:, ::-1] if random.random() < 0.5 else patch
-
-
-def _window(
-    random: np.random.Generator, picture: NDArray[np.uint8], side: int
-) -> NDArray[np.uint8]:
-    top = int(random.integers(picture.shape[0] - side + 1))
-    left = int(random.integers(picture.shape[1] - side + 1))
-    return picture[top : top + side, left : left + side]
 
 
 def _trouble(random: np.random.Generator, clips: Tensor, data: DataConfig) -> Tensor:
@@ -369,11 +296,6 @@ def _flat(random: np.random.Generator, count: int, noise: float) -> Tensor:
 def _planes(clips: Tensor) -> Tensor:
     planes = rgb_to_planes(clips.flatten(0, 1))
     return planes.reshape(*clips.shape[:2], *planes.shape[1:])
-
-
-def _tensor(pictures: NDArray[np.uint8]) -> Tensor:
-    """uint8 [...,H,W,3] -> float [...,3,H,W] in 0..1."""
-    return torch.from_numpy(np.ascontiguousarray(pictures)).movedim(-1, -3).float() / 255
 
 
 def _cut(

@@ -1,14 +1,15 @@
-"""What the style term wants: feature statistics of the whole paintings, in colour and in grey."""
+"""What the style term wants: feature statistics of whole paintings, in colour and in grey."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from streamfx.training import losses
 from streamfx.training.color import rgb_luma
@@ -19,69 +20,87 @@ AREA = 640 * 360
 MOST_PAINTINGS = 32
 
 
-class StyleGoals(nn.Module):
-    """The paintings' statistics, and how far pictures are from them.
+@dataclass(frozen=True)
+class Goals:
+    """What pictures are to come near to, a row for each.
 
-    Args:
-        paintings: of each style, uint8 [H,W,3] each.
+    Attributes:
+        means, deviations: of features in colour and in grey [P,2,C], the channels of all scales
+            in a row.
+        lumas: mean and deviation of the luma [P,2].
     """
 
     means: Tensor
     deviations: Tensor
     lumas: Tensor
 
-    def __init__(
-        self, features: ContentNetwork, paintings: Sequence[Sequence[NDArray[np.uint8]]]
-    ) -> None:
-        super().__init__()
-        self._channels: list[int] = []
-        rows = [self._look_at(features, each) for each in paintings]
-        names = ("means", "deviations", "lumas")
-        for name, values in zip(names, zip(*rows, strict=True), strict=True):
-            self.register_buffer(name, torch.stack(values), persistent=False)
+    def rows(self, chosen: Tensor) -> Goals:
+        """Those of the paintings `chosen` [P]."""
+        return Goals(self.means[chosen], self.deviations[chosen], self.lumas[chosen])
 
-    @torch.no_grad()
-    def _look_at(
-        self, features: ContentNetwork, paintings: Sequence[NDArray[np.uint8]]
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """A style's means and deviations, [2,C] in colour and in grey with the channels of all
-        scales in a row, and the mean and deviation of its luma, [2]."""
-        device = next(features.parameters()).device
-        found = []
-        for painting in paintings[:: -(-len(paintings) // MOST_PAINTINGS)]:
-            factor = (AREA / (painting.shape[0] * painting.shape[1])) ** 0.5
-            method = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
-            scaled = cv2.resize(painting, None, fx=factor, fy=factor, interpolation=method)
-            rgb = torch.tensor(scaled, device=device).movedim(-1, 0)[None] / 255
-            grey = rgb_luma(rgb)
-            maps = features(torch.cat([rgb, grey.expand_as(rgb)]))
-            self._channels = [each.shape[1] for each in maps]
-            both = losses.statistics(maps)
-            means, deviations = (torch.cat([each[i] for each in both], 1) for i in range(2))
-            found.append((means, deviations, torch.stack([grey.mean(), grey.std()])))
-        means, deviations, lumas = (torch.stack(x).mean(0) for x in zip(*found, strict=True))
-        return means, deviations, lumas
+    def replaced(self, places: Tensor, others: Goals) -> Goals:
+        """Rows of `others` where `places` [P] is true."""
+        pairs = zip(vars(self).values(), vars(others).values(), strict=True)
+        return Goals(
+            *(
+                torch.where(places.reshape(-1, *[1] * (mine.ndim - 1)), theirs, mine)
+                for mine, theirs in pairs
+            )
+        )
 
-    def grey(self, rgb: Tensor, styles: Tensor) -> Tensor:
-        """Pictures [P,3,H,W] without colour, in the brightness and contrast of the paintings of
-        `styles` [P]."""
+    def grey(self, rgb: Tensor) -> Tensor:
+        """Pictures [P,3,H,W] without colour, in the brightness and contrast of the paintings."""
         grey = rgb_luma(rgb)
-        goal, wanted = self.lumas[styles, :, None, None, None].unbind(1)
+        goal, wanted = self.lumas[:, :, None, None, None].unbind(1)
         over = (1, 2, 3)
         scale = wanted / grey.std(over, keepdim=True).clamp(min=1e-3)
         grey = (grey - grey.mean(over, keepdim=True)) * scale + goal
         return grey.clamp(0, 1).expand_as(rgb)
 
-    def distance(self, maps: list[Tensor], styles: Tensor, in_grey: bool) -> Tensor:
-        """Style distance (`losses.style`) of pictures to the paintings of `styles` [P].
+    def distance(self, maps: list[Tensor], in_grey: bool) -> Tensor:
+        """Style distance (`losses.style`) of pictures.
 
         Args:
             maps: the pictures' features, [P,C,h,w] each.
             in_grey: whether the pictures are without colour, see `grey`.
         """
-        bank = int(in_grey)
+        channels = [each.shape[1] for each in maps]
         means, deviations = (
-            torch.split(x[styles, bank], self._channels, 1) for x in (self.means, self.deviations)
+            torch.split(x[:, int(in_grey)], channels, 1) for x in (self.means, self.deviations)
         )
-        goals = list(zip(means, deviations, strict=True))
-        return losses.style(losses.statistics(maps), goals)
+        return losses.style(losses.statistics(maps), list(zip(means, deviations, strict=True)))
+
+
+@torch.no_grad()
+def look_at(features: ContentNetwork, paintings: Tensor) -> Goals:
+    """The goals that paintings [P,3,H,W], RGB in 0..1, set, as large as they are."""
+    grey = rgb_luma(paintings)
+    banks = [losses.statistics(features(rgb)) for rgb in (paintings, grey.expand_as(paintings))]
+    means, deviations = (
+        torch.stack([torch.cat([scale[i] for scale in bank], 1) for bank in banks], 1)
+        for i in range(2)
+    )
+    lumas = torch.stack([grey.mean((1, 2, 3)), grey.std((1, 2, 3))], 1)
+    return Goals(means, deviations, lumas)
+
+
+def goals_of_styles(
+    features: ContentNetwork, styles: Sequence[Sequence[NDArray[np.uint8]]]
+) -> Goals:
+    """The goals of styles: the means of those of their paintings, uint8 [H,W,3] each, at `AREA`."""
+    device = next(features.parameters()).device
+    found = []
+    for paintings in styles:
+        few = paintings[:: -(-len(paintings) // MOST_PAINTINGS)]
+        pictures = [torch.tensor(_scaled(each), device=device).movedim(-1, 0) / 255 for each in few]
+        each_one = [vars(look_at(features, picture[None])).values() for picture in pictures]
+        found.append([torch.cat(rows).mean(0) for rows in zip(*each_one, strict=True)])
+    return Goals(*(torch.stack(rows) for rows in zip(*found, strict=True)))
+
+
+def _scaled(painting: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    factor = (AREA / (painting.shape[0] * painting.shape[1])) ** 0.5
+    method = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+    return np.asarray(
+        cv2.resize(painting, None, fx=factor, fy=factor, interpolation=method), np.uint8
+    )

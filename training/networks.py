@@ -8,6 +8,7 @@ is left once and entered once.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -276,21 +277,21 @@ def multiply_accumulates(config: GeneratorConfig, height: int, width: int) -> in
     filters that are zero are not counted."""
     rows, columns = config.graph.padded_size(height, width)
     generator = Generator(config)
-    taps = {
-        module: module.weight[0].numel()
-        if isinstance(module, nn.Conv2d)
-        else int(module.kernel.count_nonzero()) / len(module.kernel)
-        for module in generator.modules()
-        if isinstance(module, (nn.Conv2d, Filter))
-    }
     total = 0.0
 
-    def count(module: nn.Module, _: object, output: Tensor) -> None:
-        nonlocal total
-        total += output.numel() * taps[module]
+    def count(taps: float) -> Callable[[nn.Module, object, Tensor], None]:
+        def hook(_: nn.Module, __: object, output: Tensor) -> None:
+            nonlocal total
+            total += output.numel() * taps
 
-    for module in taps:
-        module.register_forward_hook(count)
+        return hook
+
+    for module in generator.modules():
+        if isinstance(module, nn.Conv2d):
+            module.register_forward_hook(count(module.weight[0].numel()))
+        elif isinstance(module, Filter):
+            taps = int(module.kernel.count_nonzero()) / len(module.kernel)
+            module.register_forward_hook(count(taps))
     with torch.device("meta"):
         planes = torch.empty(1, PLANE_CHANNELS, rows // 2, columns // 2)
         style, strength = torch.empty(1, config.style_size), torch.empty(1, 1)

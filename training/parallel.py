@@ -21,9 +21,10 @@ import torch
 from torch import Tensor, distributed, nn
 
 from streamfx.errors import InputError, StreamFXError
-from streamfx.training.batches import Batch, Views
+from streamfx.training.batches import Batch
 from streamfx.training.motion import Coverage, Trajectories
 from streamfx.training.recipes import Recipe
+from streamfx.training.views import Views
 
 # The others wait while the first one makes the targets, which can take hours.
 _LONGEST_WAIT = timedelta(hours=24)
@@ -193,7 +194,9 @@ def share_of(batch: Batch, rank: int, count: int) -> Batch:
     if batch.views is not None:
         part = len(batch.views.styles) // count
         mine = slice(rank * part, (rank + 1) * part)
-        shared["views"] = Views(*(getattr(batch.views, each.name)[mine] for each in fields(Views)))
+        present = {name: value for name, value in vars(batch.views).items() if value is not None}
+        mine_alone = {name: value[mine] for name, value in present.items()}
+        shared["views"] = replace(batch.views, **mine_alone)
     shared["flat"] = batch.flat[rank * flats : (rank + 1) * flats]
     motion, coverage = batch.motion, batch.coverage
     if motion is not None and coverage is not None:

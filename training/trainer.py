@@ -18,12 +18,12 @@ from torch.nn import functional as F
 from streamfx.styles import find_pack
 from streamfx.training import losses
 from streamfx.training.base import start_from
-from streamfx.training.batches import Batch, Views, make_batch
+from streamfx.training.batches import Batch, make_batch
 from streamfx.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from streamfx.training.color import grey_like, luma, planes_to_rgb, weigh_chroma
 from streamfx.training.discriminators import MultiScaleDiscriminator, TemporalDiscriminator
 from streamfx.training.faceterms import content_of_faces, edges_of_faces
-from streamfx.training.goals import StyleGoals
+from streamfx.training.goals import goals_of_styles
 from streamfx.training.library import Library
 from streamfx.training.losses import interior
 from streamfx.training.motion import flow_between, warp
@@ -31,6 +31,7 @@ from streamfx.training.networks import WIDTHS, Generator, Networks, StyleEncoder
 from streamfx.training.parallel import Processes
 from streamfx.training.perceptual import CONTENT, ContentNetwork
 from streamfx.training.recipes import Recipe
+from streamfx.training.views import style_of_views
 
 BORDER = 16
 R1_EVERY = 16
@@ -107,7 +108,7 @@ class Trainer:
         )
         self.features = ContentNetwork().to(device)
         paintings = [style.paintings for style in library.styles]
-        self.goals = StyleGoals(self.features, paintings)
+        self.goals = goals_of_styles(self.features, paintings)
         self.progress = Progress()
         # One batch is made ahead; which thread makes it changes nothing that is in it.
         self._maker = ThreadPoolExecutor(1)
@@ -152,7 +153,11 @@ class Trainer:
             out, flat = self._run(batch, codes)
         terms = self._supervised(batch, out, flat) | {"encoder": encoder_distance}
         if ramp and batch.views is not None:
-            terms["style"] = self._style(batch.views)
+            # Every other time without colours, which else would be all that is learnt.
+            in_grey = bool(self.progress.iteration // 2 % 2)
+            networks, goals, features = self.networks, self.goals, self.features
+            with self._autocast():
+                terms["style"] = style_of_views(batch.views, networks, goals, features, in_grey)
         shown = None
         if ramp and batch.motion is not None:
             shown = self._show(batch, out, codes)
@@ -209,22 +214,6 @@ class Trainer:
             "adversarial": shown.share * losses.generator_adversarial(logits),
             "temporal_adversarial": losses.generator_adversarial(together),
         }
-
-    def _style(self, views: Views) -> Tensor:
-        with self._autocast():
-            listed = views.styles < self.library.catalogue
-            known = self.networks.codes(views.styles.clamp(max=self.library.catalogue - 1))
-            read = self.networks.encoder(views.pictures).float()
-            codes = torch.where(listed[:, None], known, read)
-            out = self.networks.generator(views.inputs, codes, codes.new_ones(len(codes), 1))
-        shown = interior(planes_to_rgb(losses.shown(out.float())), BORDER)
-        # Every other time without colours, which else would be all that is learnt.
-        in_grey = bool(self.progress.iteration // 2 % 2)
-        if in_grey:
-            shown = self.goals.grey(shown, views.styles)
-        with self._autocast():
-            maps = self.features(shown)
-        return self.goals.distance(maps, views.styles, in_grey)
 
     def _codes(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Style codes [B,S], and how far the encoder is from those of the catalogue."""

@@ -22,6 +22,7 @@ def recipe(batch: int = 4) -> Recipe:
     """Two styles, blends and all terms, from the third step on."""
     styles = {name: {"picture": f"{name}.png", "title": name} for name in ("one", "two")}
     data = {"window": 96, "batch": batch, "still_batch": 8, "blend_share": 0.5}
+    data["invented_share"] = 0.5
     return Recipe.model_validate(
         {
             "name": "small",
@@ -29,7 +30,7 @@ def recipe(batch: int = 4) -> Recipe:
             "data": data,
             "losses": {"face_content": 1, "face_edges": 1},
             "teacher": {"side": SIDE},
-            "optimizer": {"warm_up": 2, "ramp": 1, "iterations": STEPS},
+            "optimizer": {"learning_rate": 3e-4, "warm_up": 2, "ramp": 1, "iterations": STEPS},
         }
     )
 

@@ -66,6 +66,7 @@ class DataConfig(_Strict):
         batch: clips in a batch.
         still_batch: single frames in a batch, two of every picture.
         views: whole pictures beside a batch of single frames, for the style term.
+        invented_share: share of the views that are to look like a recoloured part of a painting.
         frames: consecutive frames of a clip.
         noise: largest deviation of the sensor noise on the inputs, of 255.
         contrast: least share of its contrast that an input keeps; its target keeps all, so that
@@ -91,6 +92,7 @@ class DataConfig(_Strict):
     batch: int = Field(4, ge=2, le=64)
     still_batch: int = Field(8, ge=4, le=256, multiple_of=2)
     views: int = Field(2, ge=1, le=64)
+    invented_share: float = Field(0, ge=0, le=1)
     frames: int = Field(3, ge=3, le=8)
     noise: float = Field(6, ge=0, le=32)
     contrast: float = Field(0.5, gt=0, le=1)

@@ -1,0 +1,115 @@
+"""Whole views of the contents, for the style term."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from streamfx.training.color import planes_to_rgb, rgb_to_planes
+from streamfx.training.goals import AREA, Goals, look_at
+from streamfx.training.library import Library
+from streamfx.training.losses import interior
+from streamfx.training.losses import shown as shown_planes
+from streamfx.training.networks import Networks
+from streamfx.training.perceptual import ContentNetwork
+from streamfx.training.recipes import DataConfig
+from streamfx.training.windows import ENCODER_SIDE, draw_styles, style_crop, tensor, window
+
+BORDER = 16
+# Of a content's side: of the narrowest part that a view shows, and the view's own.
+VIEW_PART, VIEW_SIDE = 0.6, 5 / 9
+INVENTED_SIDE = 320
+ZOOM = (0.8, 1.6)  # of an invented painting, to the size at which others are seen
+
+
+@dataclass(frozen=True)
+class Views:
+    """Contents as a camera shows them, whole or nearly so and without trouble: what the style
+    term looks at. A corner of sky need not have a painting's marks, and grain would do for them.
+
+    Attributes:
+        inputs: [V,6,h,w], planes.
+        styles: [V], numbers of their styles; -1 for one that is no painting of the run's, but a
+            part of one in other colours, so that any picture can be a style.
+        pictures: [V,3,256,256], for the style encoder.
+        paintings: [V,3,320,320], what to come near to where the style is -1; None where it never
+            is.
+    """
+
+    inputs: Tensor
+    styles: Tensor
+    pictures: Tensor
+    paintings: Tensor | None
+
+
+def draw_views(random: np.random.Generator, library: Library, data: DataConfig) -> Views:
+    side = int(library.contents.shape[1] * VIEW_SIDE) // 16 * 16
+    views, styles, pictures, paintings = [], [], [], []
+    for _ in range(data.views):
+        content = library.contents[int(random.integers(len(library.contents)))]
+        part = window(random, content, int(len(content) * random.uniform(VIEW_PART, 1)))
+        view = np.asarray(cv2.resize(part, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
+        views.append(view[:, ::-1] if random.random() < 0.5 else view)
+        number = draw_styles(random, library, data)[0]
+        own = library.styles[number].paintings
+        painting = own[int(random.integers(len(own)))]
+        if random.random() < data.invented_share:
+            number = -1
+            painting = _invented(random, painting)
+            size = (ENCODER_SIDE, ENCODER_SIDE)
+            pictures.append(cv2.resize(painting, size, interpolation=cv2.INTER_AREA))
+        else:
+            pictures.append(style_crop(random, painting))
+            painting = np.zeros((INVENTED_SIDE, INVENTED_SIDE, 3), np.uint8)
+        styles.append(number)
+        paintings.append(painting)
+    return Views(
+        inputs=rgb_to_planes(tensor(np.stack(views))),
+        styles=torch.tensor(styles),
+        pictures=tensor(np.stack(pictures)),
+        paintings=tensor(np.stack(paintings)) if data.invented_share else None,
+    )
+
+
+def _invented(random: np.random.Generator, painting: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A square part of a painting in other colours."""
+    factor = (AREA / (painting.shape[0] * painting.shape[1])) ** 0.5 * random.uniform(*ZOOM)
+    factor = max(factor, (INVENTED_SIDE + 1) / min(painting.shape[:2]))
+    method = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+    scaled = cv2.resize(painting, None, fx=factor, fy=factor, interpolation=method)
+    part = window(random, np.asarray(scaled, np.uint8), INVENTED_SIDE).astype(np.float32) / 255
+    if random.random() < 0.5:
+        part = part[..., random.permutation(3)]
+    part = part ** np.exp2(random.uniform(-0.4, 0.4, 3))
+    grey = part.mean(-1, keepdims=True)
+    part = grey + random.uniform(0.3, 1.2) * (part - grey)
+    return np.asarray(np.clip(part * 255 + 0.5, 0, 255), np.uint8)
+
+
+def style_of_views(
+    views: Views, networks: Networks, goals: Goals, features: ContentNetwork, in_grey: bool
+) -> Tensor:
+    """Distance of restyled views to what they are to look like.
+
+    Args:
+        goals: of the run's styles, those of the catalogue first.
+        in_grey: whether colours count for nothing.
+    """
+    invented = views.styles < 0
+    wanted = goals.rows(views.styles)
+    if views.paintings is not None:
+        wanted = wanted.replaced(invented, look_at(features, views.paintings))
+    codes, count = networks.codes, networks.codes.num_embeddings
+    listed = ~invented & (views.styles < count)
+    read = networks.encoder(views.pictures).float()
+    code = torch.where(listed[:, None], codes(views.styles.clamp(0, count - 1)), read)
+    out = networks.generator(views.inputs, code, code.new_ones(len(code), 1)).float()
+    shown = interior(planes_to_rgb(shown_planes(out)), BORDER)
+    if in_grey:
+        shown = wanted.grey(shown)
+    return wanted.distance(features(shown), in_grey)
