@@ -1,4 +1,4 @@
-"""Filters whose kernels are fixed, and a convolution made with one."""
+"""Filters whose kernels are fixed."""
 
 from __future__ import annotations
 

@@ -111,7 +111,7 @@ class Generator(nn.Module):
             if isinstance(module, nn.Conv2d) and module not in (self.film.hidden, self.film.out):
                 nn.init.kaiming_normal_(module.weight, SLOPE)
                 nn.init.zeros_(module.bias)  # type: ignore[arg-type]
-        nn.init.normal_(self.exit.weight, std=0.01)
+        nn.init.normal_(self.exit.weight, std=0.001)
 
     def forward(
         self, planes: Tensor, style: Tensor, strength: Tensor, sharpen: Tensor | None = None
@@ -179,7 +179,7 @@ class PlanesGraph(nn.Module):
     ) -> tuple[Tensor, ...]:
         luma = F.pixel_unshuffle(y.float(), 2)
         planes = torch.cat([luma, u.float(), v.float()], dim=1) / 255.0
-        # Every fourth row and column says as much of a frame, and costs a sixteenth.
+        # Every fourth row of cells says as much of a frame, and costs a quarter.
         seen = planes[:, :, ::4]
         gain, offset = expose(seen[:, 3:])
         sharpen = focus(gain[:, :1] * seen[:, :4])
