@@ -26,7 +26,7 @@ _FAINT = 0.03  # deviation of luma below which there is nothing to expose
 
 _USUAL_DETAIL = 5.0 / 255  # root mean square of what stands out in four pixels
 _LEAST_FOCUS, _MOST_FOCUS = 0.4, 2.0
-# Detail that may be the sensor's or the codec's, and is left as it is: of four pixels, and of the
+# Detail that may be the sensor's or the codec's, and is not drawn with: of four pixels, and of the
 # wider surroundings that `FineDetail` sees.
 _GRAIN, _FINE_GRAIN = 1 / 255, 1.5 / 255
 
@@ -57,16 +57,12 @@ def focus(cells: Tensor) -> Tensor:
     Args:
         cells: luma of whole frames, or of some of their cells, unshuffled by two [N,4,h,w].
     """
-    power = _strong(cells - cells.mean(1, keepdim=True), _GRAIN).square().mean((1, 2, 3), True)
+    power = strong(cells - cells.mean(1, keepdim=True), _GRAIN).square().mean((1, 2, 3), True)
     return (_USUAL_DETAIL / (power + 1e-8).sqrt()).clamp(_LEAST_FOCUS, _MOST_FOCUS)
 
 
-def focused(detail: Tensor, gain: Tensor) -> Tensor:
-    """Fine detail (see `FineDetail`) with a gain from `focus` on what of it is no grain."""
-    return detail + (gain - 1) * _strong(detail, _FINE_GRAIN)
-
-
-def _strong(detail: Tensor, grain: float) -> Tensor:
+def strong(detail: Tensor, grain: float = _FINE_GRAIN) -> Tensor:
+    """What of the fine detail (see `FineDetail`) is no grain."""
     return detail - detail.clamp(-grain, grain)
 
 
@@ -82,8 +78,8 @@ def exposed(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
         luma, chroma = ycc[:, :1], ycc[:, 1:]
         gain = focus(F.pixel_unshuffle(luma, 2))
         cells = F.pixel_unshuffle(F.pad(luma, (4, 4, 4, 4), mode="replicate"), 2)
-        detail = fine(cells)[..., 2:-2, 2:-2]
-        luma = luma + F.pixel_shuffle(focused(detail, gain) - detail, 2)
+        detail = strong(fine(cells)[..., 2:-2, 2:-2])
+        luma = luma + F.pixel_shuffle((gain - 1) * detail, 2)
         shown = ycc_to_rgb(torch.cat([luma, chroma], 1)).clamp(0, 1)[0].movedim(0, -1)
         place[:] = (shown * 255 + 0.5).byte().numpy()
     return out

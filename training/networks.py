@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from streamfx.engines.contract import GraphSpec
-from streamfx.training.exposure import expose, focus, focused
+from streamfx.training.exposure import expose, focus, strong
 from streamfx.training.filters import Blur, Double, Enlarge, Filter, FineDetail
 
 PLANE_CHANNELS = 6
@@ -146,8 +146,8 @@ class Generator(nn.Module):
         luma, chroma = planes[:, :4], planes[:, 4:]
         luma = luma + amount * (gain_y * (luma - 0.5) + add_y)
         chroma = chroma + amount * (gain_c * (chroma - 0.5) + add_c)
-        detail = self.detail(luma).float()
-        crisp = detail if sharpen is None else focused(detail, sharpen)
+        detail = strong(self.detail(luma).float())
+        crisp = detail if sharpen is None else sharpen * detail
         drawn = dark * crisp.clamp(max=0.0) + light * crisp.clamp(min=0.0)
         luma = luma + amount * (crisp - detail + drawn)
         return torch.cat([luma, chroma], dim=1)

@@ -8,7 +8,7 @@ import torch
 from streamfx.color import frame_from_rgb
 from streamfx.demo import draw
 from streamfx.training.color import rgb_to_ycc
-from streamfx.training.exposure import expose, exposed, focus, focused
+from streamfx.training.exposure import expose, exposed, focus, strong
 from streamfx.training.networks import WIDTHS, Generator, PlanesGraph
 
 
@@ -62,12 +62,10 @@ def test_soft_and_sharp_pictures_come_near_each_other() -> None:
     assert after[1] / after[0] < 0.5 * before
 
 
-def test_strong_detail_gets_the_gain_and_grain_does_not() -> None:
+def test_grain_is_not_strong() -> None:
     detail = torch.tensor([-10.0, -1.5, -1, 0, 1, 1.5, 10])[None, None, None] / 255
-    gained = focused(detail, torch.full((1, 1, 1, 1), 1.5))
-    wanted = torch.tensor([-14.25, -1.5, -1, 0, 1, 1.5, 14.25])[None, None, None] / 255
-    torch.testing.assert_close(gained, wanted)
-    torch.testing.assert_close(focused(detail, torch.ones(1, 1, 1, 1)), detail)
+    wanted = torch.tensor([-8.5, 0, 0, 0, 0, 0, 8.5])[None, None, None] / 255
+    torch.testing.assert_close(strong(detail), wanted)
 
 
 def test_soft_frames_get_a_gain_and_crisp_ones_a_loss_within_limits() -> None:
