@@ -52,8 +52,11 @@ const fetchIt = globalThis.fetch;
 
 def test_wrtc_watches(tmp_path: Path) -> None:
     node, npm = require("node"), require("npm")
+    # npm waits five minutes for a registry that does not answer before it asks again.
+    patience = ("--fetch-timeout=40000", "--fetch-retries=3", "--fetch-retry-mintimeout=1000")
+    quiet = ("--no-audit", "--no-fund")
     installed = subprocess.run(
-        [npm, "install", "--no-audit", "--no-fund", "--prefix", str(tmp_path), "@roamhq/wrtc"],
+        [npm, "install", *quiet, *patience, "--prefix", str(tmp_path), "@roamhq/wrtc"],
         capture_output=True,
         text=True,
         timeout=200,

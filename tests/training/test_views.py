@@ -1,0 +1,37 @@
+"""Whole views, and the styles that nobody painted among them."""
+
+import numpy as np
+import pytest
+import torch
+
+import parallel_steps
+from streamfx.training.views import INVENTED_SIDE, Views, draw_views
+
+
+def drawn(invented_share: float, count: int = 8) -> Views:
+    data = parallel_steps.recipe().data
+    data = data.model_copy(update={"views": count, "invented_share": invented_share})
+    return draw_views(np.random.default_rng(0), parallel_steps.library(), data)
+
+
+@pytest.mark.parametrize("share", [0.5, 1.0])
+def test_an_invented_style_is_read_from_what_it_is_to_look_like(share: float) -> None:
+    views = drawn(share)
+    invented = views.styles < 0
+    assert invented.any() and invented.all() == (share == 1)
+    assert views.paintings is not None
+    assert views.paintings.shape == (8, 3, INVENTED_SIDE, INVENTED_SIDE)
+    for picture, painting in zip(views.pictures[invented], views.paintings[invented], strict=True):
+        assert picture.shape == (3, 256, 256)
+        torch.testing.assert_close(picture.mean((1, 2)), painting.mean((1, 2)), atol=2e-3, rtol=0)
+    # In other colours each time.
+    means = views.paintings[invented].mean((2, 3))
+    assert torch.pdist(means).min() > 1e-3
+
+
+def test_without_invented_styles_every_view_is_a_style_of_the_run() -> None:
+    views = drawn(0)
+    assert views.paintings is None
+    assert (views.styles >= 0).all()
+    assert views.inputs.shape[:2] == (8, 6)
+    assert views.inputs.min() >= 0 and views.inputs.max() <= 1
