@@ -22,14 +22,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamfx.errors import InputError, StreamFXError
-from streamfx.pictures import read_picture
+from streamfx.pictures import read_picture, scale_to_area
 from streamfx.sheets import contact_sheet, write_picture
 from streamfx.styles import find_pack
 from streamfx.stylizer import Stylizer
 from streamfx.training.contents import list_pictures, read_contents
 from streamfx.training.faces import FaceFinder
 from streamfx.training.identity import FaceIdentity
-from streamfx.training.judge import Judge, scale_to_area
+from streamfx.training.judge import Judge
 from streamfx.training.portraits import StyleClassifier, likeness
 
 RGB = NDArray[np.uint8]

@@ -82,6 +82,14 @@ def square(picture: Picture, side: int) -> Picture:
     return np.asarray(cv2.resize(crop, (side, side), interpolation=method), np.uint8)
 
 
+def scale_to_area(picture: Picture, area: float) -> Picture:
+    """`picture`, uint8 RGB [H,W,3], scaled with its proportions to about `area` pixels."""
+    factor = (area / (picture.shape[0] * picture.shape[1])) ** 0.5
+    method = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+    scaled = cv2.resize(picture, None, fx=factor, fy=factor, interpolation=method)
+    return np.asarray(scaled, np.uint8)
+
+
 class _TooLarge(Exception):
     """More pixels than are taken."""
 

@@ -50,10 +50,15 @@ def rgb_luma(rgb: Tensor) -> Tensor:
 
 def grey_like(rgb: Tensor, model: Tensor) -> Tensor:
     """RGB [N,3,H,W] without colour, with the mean and deviation of the model's luma [N,3,...]."""
-    grey, wanted = rgb_luma(rgb), rgb_luma(model)
-    over = (1, 2, 3)
-    scale = wanted.std(over, keepdim=True) / grey.std(over, keepdim=True).clamp(min=1e-3)
-    grey = (grey - grey.mean(over, keepdim=True)) * scale + wanted.mean(over, keepdim=True)
+    wanted, over = rgb_luma(model), (1, 2, 3)
+    return grey_as(rgb, wanted.mean(over, keepdim=True), wanted.std(over, keepdim=True))
+
+
+def grey_as(rgb: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
+    """RGB [N,3,H,W] without colour, with this mean and deviation of luma [N,1,1,1]."""
+    grey, over = rgb_luma(rgb), (1, 2, 3)
+    scale = deviation / grey.std(over, keepdim=True).clamp(min=1e-3)
+    grey = (grey - grey.mean(over, keepdim=True)) * scale + mean
     return grey.clamp(0, 1).expand(-1, 3, -1, -1)
 
 

@@ -23,57 +23,64 @@ class Filter(nn.Module):
 
 
 class Blur(Filter):
-    """A binomial low pass on each channel, to be used before a stride of two or with it.
+    """A binomial low pass of five taps on each channel, to be used before a stride of two or
+    with it.
 
     What a stride folds over comes out otherwise where the thing lies elsewhere on the grid
     (Zhang, "Making Convolutional Networks Shift-Invariant Again", 2019).
     """
 
-    def __init__(self, channels: int, taps: tuple[int, ...] = (1, 4, 6, 4, 1), stride: int = 1):
-        row = torch.tensor(taps) / sum(taps)
-        kernel = (row[:, None] * row).expand(channels, 1, len(taps), len(taps)).clone()
-        super().__init__(kernel, channels, stride)
+    def __init__(self, channels: int, stride: int = 1) -> None:
+        super().__init__(_each(channels, _binomial(1, 4, 6, 4, 1)), channels, stride)
 
 
-class Double(Blur):
-    """Twice the height and width, by linear interpolation.
+class Repeated(Filter):
+    """A filter on what has twice the height and width, by repeated pixels.
 
-    Written as the repeat and the low pass that it is, which run faster than a resize. With the
-    repeat alone a thing looks otherwise where it lies elsewhere on the grid.
+    A linear enlargement written so runs faster than a resize. With the repeat alone a thing looks
+    otherwise where it lies elsewhere on the grid.
     """
-
-    def __init__(self, channels: int) -> None:
-        super().__init__(channels, (1, 2, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(F.interpolate(x, scale_factor=2.0, mode="nearest"))
 
 
-class Enlarge(Filter):
+class Double(Repeated):
+    """Twice the height and width [N,C,2h,2w], by linear interpolation."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(_each(channels, _binomial(1, 2, 1)), channels)
+
+
+class Enlarge(Repeated):
     """Maps [N,L+C,h,w] at a quarter of a frame's resolution, enlarged by linear interpolation.
 
     The first L are for luma, and are enlarged to every pixel: [N,4L,2h,2w], unshuffled by two.
     The others are for chroma: [N,C,2h,2w]. Gains and additions that are smooth from pixel to pixel
-    do not show where a thing lies on the grid.
-
-    Written, as `Double` is, as a repeat and a filter. Its taps and their sums are exact in bf16.
+    do not show where a thing lies on the grid. Taps and their sums are exact in bf16.
     """
 
     def __init__(self, lumas: int, chromas: int) -> None:
-        self.lumas, self.chromas = lumas, chromas
         # Rows 4i to 4i + 3 of the luma, seen from rows 2i and 2i + 1 of the repeated maps.
-        upper_and_lower = torch.tensor([[3.0, 4, 1], [1, 4, 3]]) / 8
-        pixels = torch.einsum("pi,qj->pqij", upper_and_lower, upper_and_lower).reshape(4, 3, 3)
-        both = torch.tensor([1.0, 2, 1]) / 4
+        rows = torch.tensor([[3.0, 4, 1], [1, 4, 3]]) / 8
+        pixels = torch.einsum("pi,qj->pqij", rows, rows).reshape(4, 3, 3)
         kernel = torch.zeros(4 * lumas + chromas, lumas + chromas, 3, 3)
         for number in range(lumas):
             kernel[4 * number : 4 * number + 4, number] = pixels
         for number in range(chromas):
-            kernel[4 * lumas + number, lumas + number] = both[:, None] * both
+            kernel[4 * lumas + number, lumas + number] = _binomial(1, 2, 1)
         super().__init__(kernel)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(F.interpolate(x, scale_factor=2.0, mode="nearest"))
+
+def _binomial(*taps: int) -> Tensor:
+    """A square kernel of these taps, of sum 1."""
+    row = torch.tensor(taps) / sum(taps)
+    return row[:, None] * row
+
+
+def _each(channels: int, kernel: Tensor) -> Tensor:
+    """One kernel for each of the channels alone, as a grouped convolution takes it."""
+    return kernel.expand(channels, 1, *kernel.shape).clone()
 
 
 class FineDetail(Filter):

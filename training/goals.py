@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from streamfx.pictures import scale_to_area
 from streamfx.training import losses
-from streamfx.training.color import rgb_luma
+from streamfx.training.color import grey_as, rgb_luma
 from streamfx.training.perceptual import ContentNetwork
 
 # Pixels at which a painting's marks have the size that they are to have in a picture.
@@ -50,12 +50,8 @@ class Goals:
 
     def grey(self, rgb: Tensor) -> Tensor:
         """Pictures [P,3,H,W] without colour, in the brightness and contrast of the paintings."""
-        grey = rgb_luma(rgb)
-        goal, wanted = self.lumas[:, :, None, None, None].unbind(1)
-        over = (1, 2, 3)
-        scale = wanted / grey.std(over, keepdim=True).clamp(min=1e-3)
-        grey = (grey - grey.mean(over, keepdim=True)) * scale + goal
-        return grey.clamp(0, 1).expand_as(rgb)
+        mean, deviation = self.lumas[:, :, None, None, None].unbind(1)
+        return grey_as(rgb, mean, deviation)
 
     def distance(self, maps: list[Tensor], in_grey: bool) -> Tensor:
         """Style distance (`losses.style`) of pictures.
@@ -92,15 +88,8 @@ def goals_of_styles(
     found = []
     for paintings in styles:
         few = paintings[:: -(-len(paintings) // MOST_PAINTINGS)]
-        pictures = [torch.tensor(_scaled(each), device=device).movedim(-1, 0) / 255 for each in few]
-        each_one = [vars(look_at(features, picture[None])).values() for picture in pictures]
+        scaled = [torch.tensor(scale_to_area(each, AREA), device=device) for each in few]
+        pictures = [each.movedim(-1, 0)[None] / 255 for each in scaled]
+        each_one = [vars(look_at(features, picture)).values() for picture in pictures]
         found.append([torch.cat(rows).mean(0) for rows in zip(*each_one, strict=True)])
     return Goals(*(torch.stack(rows) for rows in zip(*found, strict=True)))
-
-
-def _scaled(painting: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    factor = (AREA / (painting.shape[0] * painting.shape[1])) ** 0.5
-    method = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
-    return np.asarray(
-        cv2.resize(painting, None, fx=factor, fy=factor, interpolation=method), np.uint8
-    )

@@ -6,13 +6,13 @@ import contextlib
 import io
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
 from streamfx.errors import StreamFXError
+from streamfx.pictures import scale_to_area
 
 from .metrics import luma
 
@@ -116,14 +116,6 @@ def distance(picture: list[LayerStatistics], painting: list[LayerStatistics]) ->
             ]
         )
     )
-
-
-def scale_to_area(picture: RGB, area: int) -> RGB:
-    """`picture` scaled, with its proportions, to about `area` pixels."""
-    factor = (area / (picture.shape[0] * picture.shape[1])) ** 0.5
-    method = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
-    scaled = cv2.resize(picture, None, fx=factor, fy=factor, interpolation=method)
-    return np.asarray(scaled, np.uint8)
 
 
 def match_luminance(grey: NDArray[np.uint8], target: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -271,6 +271,14 @@ class Networks:
     def parameters(self) -> list[nn.Parameter]:
         return [p for module in self.modules() for p in module.parameters()]
 
+    def code(self, styles: Tensor, read: Tensor) -> Tensor:
+        """Codes [N,S] of styles by number [N]: the catalogue's, or for what it does not hold,
+        what the encoder has read [N,S]."""
+        count = self.codes.num_embeddings
+        listed = (styles >= 0) & (styles < count)
+        known: Tensor = self.codes(styles.clamp(0, count - 1))
+        return torch.where(listed[:, None], known, read)
+
 
 def multiply_accumulates(config: GeneratorConfig, height: int, width: int) -> int:
     """MACs of the generator's filters for one frame, margin and padding included; taps of fixed

@@ -13,8 +13,10 @@ from typing import Protocol
 
 import numpy as np
 
+from streamfx.pictures import scale_to_area
+
 from .faces import Face
-from .judge import Judge, LayerStatistics, distance, scale_to_area
+from .judge import Judge, LayerStatistics, distance
 from .metrics import RGB, Floats
 
 AREA = 512 * 512  # pixels at which pictures are compared

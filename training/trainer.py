@@ -155,9 +155,10 @@ class Trainer:
         if ramp and batch.views is not None:
             # Every other time without colours, which else would be all that is learnt.
             in_grey = bool(self.progress.iteration // 2 % 2)
-            networks, goals, features = self.networks, self.goals, self.features
             with self._autocast():
-                terms["style"] = style_of_views(batch.views, networks, goals, features, in_grey)
+                terms["style"] = style_of_views(
+                    batch.views, self.networks, self.goals, self.features, BORDER, in_grey
+                )
         shown = None
         if ramp and batch.motion is not None:
             shown = self._show(batch, out, codes)
@@ -218,14 +219,12 @@ class Trainer:
     def _codes(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Style codes [B,S], and how far the encoder is from those of the catalogue."""
         read = self.networks.encoder(batch.pictures).float()
-        listed = batch.styles < self.library.catalogue
-        known = self.networks.codes(batch.styles.clamp(max=self.library.catalogue - 1))
-        first = torch.where(listed[:, :1], known[:, 0], read)
-        error = (read - known[:, 0].detach()).square().mean(1)
+        first, second = (self.networks.code(styles, read) for styles in batch.styles.unbind(1))
+        listed = batch.styles[:, 0] < self.library.catalogue
+        error = (read - first.detach()).square().mean(1)
         mean, one = self.processes.mean, 1 / self.processes.count
-        known_ones = mean(listed[:, 0].sum().float()).clamp(min=one)
-        distance = (error * listed[:, 0]).sum() / known_ones
-        return torch.lerp(first, torch.where(listed[:, 1:], known[:, 1], read), batch.mix), distance
+        distance = (error * listed).sum() / mean(listed.sum().float()).clamp(min=one)
+        return torch.lerp(first, second, batch.mix), distance
 
     def _run(self, batch: Batch, codes: Tensor) -> tuple[Tensor, Tensor]:
         """Outputs [B,frames,6,h,w] of the clips, and [F,6,h,w] of the flat pictures."""

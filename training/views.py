@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from streamfx.pictures import scale_to_area
 from streamfx.training.color import planes_to_rgb, rgb_to_planes
 from streamfx.training.goals import AREA, Goals, look_at
 from streamfx.training.library import Library
@@ -20,7 +21,6 @@ from streamfx.training.perceptual import ContentNetwork
 from streamfx.training.recipes import DataConfig
 from streamfx.training.windows import ENCODER_SIDE, draw_styles, style_crop, tensor, window
 
-BORDER = 16
 # Of a content's side: of the narrowest part that a view shows, and the view's own.
 VIEW_PART, VIEW_SIDE = 0.6, 5 / 9
 INVENTED_SIDE = 320
@@ -78,11 +78,10 @@ def draw_views(random: np.random.Generator, library: Library, data: DataConfig) 
 
 def _invented(random: np.random.Generator, painting: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """A square part of a painting in other colours."""
-    factor = (AREA / (painting.shape[0] * painting.shape[1])) ** 0.5 * random.uniform(*ZOOM)
-    factor = max(factor, (INVENTED_SIDE + 1) / min(painting.shape[:2]))
-    method = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
-    scaled = cv2.resize(painting, None, fx=factor, fy=factor, interpolation=method)
-    part = window(random, np.asarray(scaled, np.uint8), INVENTED_SIDE).astype(np.float32) / 255
+    height, width = painting.shape[:2]
+    least = height * width * ((INVENTED_SIDE + 1) / min(height, width)) ** 2
+    scaled = scale_to_area(painting, max(AREA * random.uniform(*ZOOM) ** 2, least))
+    part = window(random, scaled, INVENTED_SIDE).astype(np.float32) / 255
     if random.random() < 0.5:
         part = part[..., random.permutation(3)]
     part = part ** np.exp2(random.uniform(-0.4, 0.4, 3))
@@ -92,24 +91,26 @@ def _invented(random: np.random.Generator, painting: NDArray[np.uint8]) -> NDArr
 
 
 def style_of_views(
-    views: Views, networks: Networks, goals: Goals, features: ContentNetwork, in_grey: bool
+    views: Views,
+    networks: Networks,
+    goals: Goals,
+    features: ContentNetwork,
+    border: int,
+    in_grey: bool,
 ) -> Tensor:
     """Distance of restyled views to what they are to look like.
 
     Args:
         goals: of the run's styles, those of the catalogue first.
+        border: pixels at each edge that count for nothing.
         in_grey: whether colours count for nothing.
     """
-    invented = views.styles < 0
     wanted = goals.rows(views.styles)
     if views.paintings is not None:
-        wanted = wanted.replaced(invented, look_at(features, views.paintings))
-    codes, count = networks.codes, networks.codes.num_embeddings
-    listed = ~invented & (views.styles < count)
-    read = networks.encoder(views.pictures).float()
-    code = torch.where(listed[:, None], codes(views.styles.clamp(0, count - 1)), read)
+        wanted = wanted.replaced(views.styles < 0, look_at(features, views.paintings))
+    code = networks.code(views.styles, networks.encoder(views.pictures).float())
     out = networks.generator(views.inputs, code, code.new_ones(len(code), 1)).float()
-    shown = interior(planes_to_rgb(shown_planes(out)), BORDER)
+    shown = interior(planes_to_rgb(shown_planes(out)), border)
     if in_grey:
         shown = wanted.grey(shown)
     return wanted.distance(features(shown), in_grey)

@@ -162,7 +162,7 @@ def test_a_step_leaves_nothing_on_the_cpu() -> None:
         terms = {"encoder": distance, **trainer._supervised(batch, out, flat)}
         if batch.views is not None:
             networks, goals, features = trainer.networks, trainer.goals, trainer.features
-            terms["style"] = style_of_views(batch.views, networks, goals, features, True)
+            terms["style"] = style_of_views(batch.views, networks, goals, features, 16, True)
         if batch.motion is not None:
             everything = torch.arange(len(codes), device=device)
             rgb = planes_to_rgb(out[:, 1])
