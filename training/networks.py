@@ -281,8 +281,11 @@ class Networks:
 
 
 def multiply_accumulates(config: GeneratorConfig, height: int, width: int) -> int:
-    """MACs of the generator's filters for one frame, margin and padding included; taps of fixed
-    filters that are zero are not counted."""
+    """MACs of the generator's filters for one frame, margin and padding included.
+
+    Zeros of fixed filters are not counted: groups would leave them out, which `Enlarge` has not
+    because one dense filter runs faster on CPUs.
+    """
     rows, columns = config.graph.padded_size(height, width)
     generator = Generator(config)
     total = 0.0
