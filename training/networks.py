@@ -102,6 +102,7 @@ class Generator(nn.Module):
         # For luma: what to add, and gains on the input, and on the dark and the light side of the
         # fine detail, so that lines can be inked without a halo. For chroma: a gain, what to add.
         self.exit = conv(c4, LUMA_MAPS + CHROMA_MAPS)
+        self.smooth = Blur(c4)
         self.enlarge = Enlarge(LUMA_MAPS, CHROMA_MAPS)
         self.halve = Blur(c4, stride=2)
         self.blur4, self.blur8 = Blur(c4), Blur(c8)
@@ -139,7 +140,7 @@ class Generator(nn.Module):
         x8 = act(self.leave8(x8) * film8[0] + film8[1])
         x4 = x4 + self.double4(self.narrow4(x8))
         x4 = act(self.leave4(x4) * film4[0] + film4[1])
-        maps = self.enlarge(self.exit(x4)).float()
+        maps = self.enlarge(self.exit(self.smooth(x4))).float()
         add_y, gain_y, dark, light, gain_c, add_c = maps.split([4] * LUMA_MAPS + [1, 2], dim=1)
         # The skip and the sum stay in fp32: bf16 would band smooth skies.
         amount = strength[:, :, None, None]
