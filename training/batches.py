@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from streamfx.training.abstraction import luma
 from streamfx.training.color import rgb_to_planes
+from streamfx.training.exposure import refocus, some_focus
 from streamfx.training.library import Library, Style
 from streamfx.training.motion import (
     LAYERS,
@@ -27,6 +28,7 @@ from streamfx.training.motion import (
     render,
 )
 from streamfx.training.recipes import SHIFT, DataConfig, Detail, Recipe
+from streamfx.training.trouble import QUALITY, compressed, trouble
 from streamfx.training.views import Views, draw_views
 from streamfx.training.windows import draw_styles, patch, style_crop, tensor
 
@@ -44,6 +46,7 @@ class Batch:
 
     Attributes:
         inputs: [B,T,6,s/2,s/2], planes with noise, exposure and compression trouble.
+        sharpen: [B,1,1,1], what the exported graph would do about it, see `exposure.focus`.
         targets: [B,T,6,s/2,s/2].
         styles: [B,2], numbers of the style and of the one blended in.
         mix: [B,1], share of the second style, 0 for most clips.
@@ -51,6 +54,7 @@ class Batch:
         patches: [B,3,s,s], parts of the style's picture.
         flat: [F,6,64,64], planes of smooth shades, noisy or compressed, one for every two
             pictures.
+        flat_sharpen: [F,1,1,1], for frames that such shades are part of.
         shifts: [B/2,2], of single frames: clip B/2 + i shows what clip i shows from
             (rows, columns) further on; None for moving clips.
         motion, coverage: what moved where; None for single frames.
@@ -61,12 +65,14 @@ class Batch:
     """
 
     inputs: Tensor
+    sharpen: Tensor
     targets: Tensor
     styles: Tensor
     mix: Tensor
     pictures: Tensor
     patches: Tensor
     flat: Tensor
+    flat_sharpen: Tensor
     shifts: NDArray[np.int64] | None
     motion: Trajectories | None
     coverage: Coverage | None
@@ -106,8 +112,9 @@ def make_batch(library: Library, recipe: Recipe, iteration: int) -> Batch:
     contents = render(stills.contents, motion, coverage)
     targets = render(stills.targets, motion, coverage)
     pictures, content, faces = _apart(contents, data.frames // 2)
-    inputs = _trouble(random, pictures, data)
-    batch = _batch(random, stills, inputs, targets, data, data.batch // 2)
+    inputs = trouble(random, pictures, data, data.noise)
+    sharpen = _focus(pictures, inputs)
+    batch = _batch(random, stills, inputs, sharpen, targets, data, data.batch // 2)
     return replace(batch, motion=motion, coverage=coverage, content=content, faces=faces)
 
 
@@ -126,16 +133,23 @@ def _single_frames(random: np.random.Generator, library: Library, data: DataConf
         return torch.cat([clips[..., : data.window, : data.window], torch.stack(moved)])
 
     pictures, *_ = _apart(stills.contents, 0)
-    contents = windows(_trouble(random, pictures, data))
+    inputs = trouble(random, pictures, data, data.noise)
+    sharpen = _focus(pictures, inputs).repeat(2, 1, 1, 1)
     _, content, faces = _apart(windows(stills.contents), 0)
     twice = replace(
         stills,
         **{name: torch.cat([value, value]) for name, value in vars(stills).items()},
     )
     targets = windows(stills.targets)
-    batch = _batch(random, twice, contents, targets, data, max(1, pairs // 2))
+    flats = max(1, pairs // 2)
+    batch = _batch(random, twice, windows(inputs), sharpen, targets, data, flats)
     views = draw_views(random, library, data)
     return replace(batch, shifts=shifts, content=content, faces=faces, views=views)
+
+
+def _focus(before: Tensor, after: Tensor) -> Tensor:
+    """What the graph would say of clips [B,T,3,s,s] after trouble: [B,1,1,1]."""
+    return refocus(*(rgb_to_planes(clips[:, 0])[:, :4] for clips in (before, after)))
 
 
 def _apart(clips: Tensor, frame: int) -> tuple[Tensor, Tensor | None, Tensor | None]:
@@ -152,17 +166,19 @@ def _apart(clips: Tensor, frame: int) -> tuple[Tensor, Tensor | None, Tensor | N
 
 
 def _batch(
-    random: np.random.Generator, stills: _Stills, inputs: Tensor, targets: Tensor,
-    data: DataConfig, flats: int,
+    random: np.random.Generator, stills: _Stills, inputs: Tensor, sharpen: Tensor,
+    targets: Tensor, data: DataConfig, flats: int,
 ) -> Batch:  # fmt: skip
     return Batch(
         inputs=_planes(inputs),
+        sharpen=sharpen,
         targets=_planes(targets),
         styles=stills.styles,
         mix=stills.mix,
         pictures=stills.pictures,
         patches=stills.patches,
         flat=_flat(random, flats, data.noise),
+        flat_sharpen=some_focus(random, flats),
         shifts=None,
         motion=None,
         coverage=None,
@@ -250,36 +266,6 @@ def _inked(targets: NDArray[np.float32], drawn: NDArray[np.float32]) -> NDArray[
     return np.asarray(np.clip(inked + given, 0, 255), np.float32)
 
 
-def _trouble(random: np.random.Generator, clips: Tensor, data: DataConfig) -> Tensor:
-    """What cameras and encoders do to frames [B,T,3,s,s]; the targets know nothing of it."""
-    out = clips.clone()
-    for clip in out:
-        if random.random() < data.soft_share:
-            side = int(clip.shape[-1] * random.uniform(0.3, 0.9))
-            small = F.interpolate(clip, size=(side, side), mode="bilinear", antialias=True)
-            clip.copy_(F.interpolate(small, size=clip.shape[-2:], mode="bicubic"))
-        clip.copy_(torch.lerp(clip.mean(), clip, random.uniform(data.contrast, 1)))
-        gain = random.uniform(0.9, 1.1)
-        for frame in clip:
-            frame.mul_(gain * random.normal(1, 0.01))
-        if random.random() < 0.5:
-            quality = int(random.integers(30, 85))
-            for frame in clip:
-                frame.copy_(_compressed(frame, quality))
-        if random.random() < 0.75:
-            deviation = random.uniform(0, data.noise) / 255
-            grain = random.standard_normal(tuple(clip.shape), np.float32) * deviation
-            clip.add_(torch.from_numpy(grain))
-    return out.clamp_(0, 1)
-
-
-def _compressed(frame: Tensor, quality: int) -> Tensor:
-    pixels = (frame.clamp(0, 1) * 255).byte().movedim(0, -1).numpy()
-    _, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    decoded = cv2.imdecode(data, cv2.IMREAD_COLOR)
-    return torch.from_numpy(np.asarray(decoded, np.uint8)).movedim(-1, 0).float() / 255
-
-
 def _flat(random: np.random.Generator, count: int, noise: float) -> Tensor:
     """Walls and skies: colours that shade into others, or do not, with noise or compressed."""
     colors = random.uniform(0, 1, (count, 3, 1, 1))
@@ -289,7 +275,7 @@ def _flat(random: np.random.Generator, count: int, noise: float) -> Tensor:
     grain = random.standard_normal((count, 3, FLAT_SIDE, FLAT_SIDE), np.float32)
     pictures += torch.from_numpy(grain) * float(random.uniform(0, noise) / 255)
     for picture in pictures[::2]:
-        picture.copy_(_compressed(picture, int(random.integers(30, 85))))
+        picture.copy_(compressed(picture, int(random.integers(*QUALITY))))
     return rgb_to_planes(pictures.clamp(0, 1))
 
 

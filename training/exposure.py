@@ -25,7 +25,7 @@ _LEAST_GAIN, _MOST_GAIN = 0.8, (1.8, 1.35, 1.35)
 _FAINT = 0.03  # deviation of luma below which there is nothing to expose
 
 _USUAL_DETAIL = 5.0 / 255  # root mean square of what stands out in four pixels
-_LEAST_FOCUS, _MOST_FOCUS = 0.4, 2.0
+_LEAST_FOCUS, _MOST_FOCUS = 0.4, 1.2
 # Detail that may be the sensor's or the codec's, and is not drawn with: of four pixels, and of the
 # wider surroundings that `FineDetail` sees.
 _GRAIN, _FINE_GRAIN = 1 / 255, 1.5 / 255
@@ -57,8 +57,27 @@ def focus(cells: Tensor) -> Tensor:
     Args:
         cells: luma of whole frames, or of some of their cells, unshuffled by two [N,4,h,w].
     """
+    return (_USUAL_DETAIL / _sharpness(cells)).clamp(_LEAST_FOCUS, _MOST_FOCUS)
+
+
+def refocus(before: Tensor, after: Tensor) -> Tensor:
+    """What `focus` is to say [N,1,1,1] of parts [N,4,h,w] of frames that were as sharp as is usual
+    before something happened to them."""
+    lost = (_sharpness(before) + _GRAIN) / (_sharpness(after) + _GRAIN)
+    return lost.clamp(_LEAST_FOCUS, _MOST_FOCUS)
+
+
+def some_focus(random: np.random.Generator, count: int) -> Tensor:
+    """Gains [N,1,1,1] that `focus` may say, drawn at random."""
+    limits = np.log((_LEAST_FOCUS, _MOST_FOCUS))
+    drawn = np.exp(random.uniform(*limits, (count, 1, 1, 1)))
+    return torch.from_numpy(drawn.astype(np.float32))
+
+
+def _sharpness(cells: Tensor) -> Tensor:
+    """Root mean square [N,1,1,1] of what stands out in the cells [N,4,h,w]."""
     power = strong(cells - cells.mean(1, keepdim=True), _GRAIN).square().mean((1, 2, 3), True)
-    return (_USUAL_DETAIL / (power + 1e-8).sqrt()).clamp(_LEAST_FOCUS, _MOST_FOCUS)
+    return (power + 1e-8).sqrt()
 
 
 def strong(detail: Tensor, grain: float = _FINE_GRAIN) -> Tensor:

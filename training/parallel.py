@@ -167,6 +167,9 @@ def _interrupt(number: int, frame: object) -> None:
     raise KeyboardInterrupt
 
 
+_FLATS = ("flat", "flat_sharpen")  # of a batch, not one for each clip
+
+
 def share_of(batch: Batch, rank: int, count: int) -> Batch:
     """Part `rank` of `count` equal parts of a batch.
 
@@ -189,15 +192,16 @@ def share_of(batch: Batch, rank: int, count: int) -> Batch:
     shared: dict[str, Any] = {
         each.name: value[torch.from_numpy(rows)]
         for each in fields(batch)
-        if each.name != "flat" and isinstance(value := getattr(batch, each.name), Tensor)
+        if each.name not in _FLATS and isinstance(value := getattr(batch, each.name), Tensor)
     }
+    for name in _FLATS:
+        shared[name] = getattr(batch, name)[rank * flats : (rank + 1) * flats]
     if batch.views is not None:
         part = len(batch.views.styles) // count
         mine = slice(rank * part, (rank + 1) * part)
         present = {name: value for name, value in vars(batch.views).items() if value is not None}
         mine_alone = {name: value[mine] for name, value in present.items()}
         shared["views"] = replace(batch.views, **mine_alone)
-    shared["flat"] = batch.flat[rank * flats : (rank + 1) * flats]
     motion, coverage = batch.motion, batch.coverage
     if motion is not None and coverage is not None:
         motion = Trajectories(motion.matrices[rows], motion.radii[rows], motion.wobble[rows])

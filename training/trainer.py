@@ -232,11 +232,12 @@ class Trainer:
         clips, frames = batch.inputs.shape[:2]
         strength = codes.new_ones(clips * frames, 1)
         planes = batch.inputs.flatten(0, 1).contiguous(memory_format=torch.channels_last)
-        out = generator(planes, codes.repeat_interleave(frames, 0), strength)
+        code, sharpen = (each.repeat_interleave(frames, 0) for each in (codes, batch.sharpen))
+        out = generator(planes, code, strength, sharpen)
         # One for every other clip, so that a share of the batch has its share of them.
         flats = batch.flat
         code, full = codes[::2][: len(flats)], strength[::2][: len(flats)]
-        flat = generator(flats, code, full)
+        flat = generator(flats, code, full, batch.flat_sharpen)
         return losses.shown(out.unflatten(0, (clips, frames)).float()), flat.float()
 
     def _supervised(self, batch: Batch, out: Tensor, flat: Tensor) -> dict[str, Tensor]:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from streamfx.pictures import scale_to_area
 from streamfx.training.color import planes_to_rgb, rgb_to_planes
+from streamfx.training.exposure import focus
 from streamfx.training.goals import AREA, Goals, look_at
 from streamfx.training.library import Library
 from streamfx.training.losses import interior
@@ -19,6 +20,7 @@ from streamfx.training.losses import shown as shown_planes
 from streamfx.training.networks import Networks
 from streamfx.training.perceptual import ContentNetwork
 from streamfx.training.recipes import DataConfig
+from streamfx.training.trouble import trouble
 from streamfx.training.windows import ENCODER_SIDE, draw_styles, style_crop, tensor, window
 
 # Of a content's side: of the narrowest part that a view shows, and the view's own.
@@ -29,11 +31,12 @@ ZOOM = (0.8, 1.6)  # of an invented painting, to the size at which others are se
 
 @dataclass(frozen=True)
 class Views:
-    """Contents as a camera shows them, whole or nearly so and without trouble: what the style
-    term looks at. A corner of sky need not have a painting's marks, and grain would do for them.
+    """Contents as a camera shows them, whole or nearly so: what the style term looks at. A corner
+    of sky need not have a painting's marks. There is no noise, as grain would do for them.
 
     Attributes:
         inputs: [V,6,h,w], planes.
+        sharpen: [V,1,1,1], their focus.
         styles: [V], numbers of their styles; -1 for one that is no painting of the run's, but a
             part of one in other colours, so that any picture can be a style.
         pictures: [V,3,256,256], for the style encoder.
@@ -42,6 +45,7 @@ class Views:
     """
 
     inputs: Tensor
+    sharpen: Tensor
     styles: Tensor
     pictures: Tensor
     paintings: Tensor | None
@@ -68,8 +72,11 @@ def draw_views(random: np.random.Generator, library: Library, data: DataConfig) 
             painting = np.zeros((INVENTED_SIDE, INVENTED_SIDE, 3), np.uint8)
         styles.append(number)
         paintings.append(painting)
+    seen = trouble(random, tensor(np.stack(views))[:, None], data, noise=0)
+    inputs = rgb_to_planes(seen[:, 0])
     return Views(
-        inputs=rgb_to_planes(tensor(np.stack(views))),
+        inputs=inputs,
+        sharpen=focus(inputs[:, :4]),
         styles=torch.tensor(styles),
         pictures=tensor(np.stack(pictures)),
         paintings=tensor(np.stack(paintings)) if data.invented_share else None,
@@ -109,7 +116,8 @@ def style_of_views(
     if views.paintings is not None:
         wanted = wanted.replaced(views.styles < 0, look_at(features, views.paintings))
     code = networks.code(views.styles, networks.encoder(views.pictures).float())
-    out = networks.generator(views.inputs, code, code.new_ones(len(code), 1)).float()
+    full = code.new_ones(len(code), 1)
+    out = networks.generator(views.inputs, code, full, views.sharpen).float()
     shown = interior(planes_to_rgb(shown_planes(out)), border)
     if in_grey:
         shown = wanted.grey(shown)

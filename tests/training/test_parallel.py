@@ -61,7 +61,9 @@ def test_shares_make_up_the_batch(number: int) -> None:
     recipe, library = parallel_steps.recipe(), parallel_steps.library()
     batch = make_batch(library, recipe, number)
     shares = [share_of(batch, rank, 2) for rank in range(2)]
-    assert torch.equal(torch.cat([share.flat for share in shares]), batch.flat)
+    for name in ("flat", "flat_sharpen"):
+        parts = [getattr(share, name) for share in shares]
+        assert torch.equal(torch.cat(parts), getattr(batch, name))
     for share in shares:
         assert len(share.inputs) == len(share.styles) == len(batch.inputs) // 2
     if batch.shifts is None:

@@ -122,6 +122,23 @@ def test_batches_follow_from_their_number(library: Library) -> None:
     assert not torch.equal(make_batch(library, RECIPE, 6).patches, clip.patches)
 
 
+def test_soft_inputs_come_with_the_focus_that_makes_up_for_it(library: Library) -> None:
+    def recipe(soft_share: float) -> Recipe:
+        told = {"soft_share": soft_share, "noise": 0, "contrast": 1}
+        return RECIPE.model_copy(update={"data": RECIPE.data.model_copy(update=told)})
+
+    crisp, soft = recipe(0), recipe(1)
+    pairs = [[make_batch(library, each, n) for each in (crisp, soft)] for n in range(0, 40, 4)]
+    for batches in pairs:
+        for batch in batches:
+            assert batch.sharpen.shape == (len(batch.inputs), 1, 1, 1)
+            assert batch.flat_sharpen.shape == (len(batch.flat), 1, 1, 1)
+    means = [np.mean([pair[i].sharpen.mean() for pair in pairs]) for i in range(2)]
+    assert means[1] > 1.05 * means[0]
+    here, there = pairs[0][1].sharpen.chunk(2)
+    assert torch.equal(here, there)
+
+
 def test_single_frames_come_in_pairs_of_shifted_windows(library: Library) -> None:
     batch = make_batch(library, RECIPE, 0)
     assert batch.shifts is not None and len(batch.shifts) == 2

@@ -1,17 +1,20 @@
 """Whole views, and the styles that nobody painted among them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 import parallel_steps
+from streamfx.training.library import Library
 from streamfx.training.views import INVENTED_SIDE, Views, draw_views
 
 
-def drawn(invented_share: float, count: int = 8) -> Views:
+def drawn(invented_share: float, library: Library | None = None, **more: float) -> Views:
     data = parallel_steps.recipe().data
-    data = data.model_copy(update={"views": count, "invented_share": invented_share})
-    return draw_views(np.random.default_rng(0), parallel_steps.library(), data)
+    data = data.model_copy(update={"views": 8, "invented_share": invented_share, **more})
+    return draw_views(np.random.default_rng(0), library or parallel_steps.library(), data)
 
 
 @pytest.mark.parametrize("share", [0.5, 1.0])
@@ -35,3 +38,14 @@ def test_without_invented_styles_every_view_is_a_style_of_the_run() -> None:
     assert (views.styles >= 0).all()
     assert views.inputs.shape[:2] == (8, 6)
     assert views.inputs.min() >= 0 and views.inputs.max() <= 1
+
+
+def test_soft_views_are_sharpened_as_the_graph_does_it() -> None:
+    library = parallel_steps.library()
+    shape = library.contents.shape
+    crisp = np.random.default_rng(1).integers(0, 256, shape).astype(np.uint8)
+    library = replace(library, contents=crisp)
+    kept, softened = (
+        drawn(0, library, soft_share=share, contrast=1).sharpen.mean() for share in (0, 1)
+    )
+    assert kept < 0.9 * softened
