@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from streamfx.training.color import planes_to_rgb, rgb_to_planes
+from streamfx.training.exposure import focus
 from streamfx.training.networks import Generator
 
 RGB = NDArray[np.uint8]
@@ -27,7 +28,7 @@ Bools = NDArray[np.bool_]
 TOLERANCE = 1.3  # how many times the worst listed style's faults are still sound
 _FINE, _COARSE = 1.0, 4.0  # deviations of the Gaussians between which marks are counted, pixels
 _SIDE = 96
-_FRAMES = 8
+_FRAMES = 16
 _BATCH = 32
 
 
@@ -118,6 +119,7 @@ class Sight:
         chosen = np.stack([small[round(place)] for place in places])
         rgb = torch.from_numpy(chosen).movedim(-1, 1).float() / 255
         self._planes = rgb_to_planes(rgb)
+        self._sharpen = focus(self._planes[:, :4])
 
     def __call__(self, codes: torch.Tensor) -> Looks:
         """Looks of codes [K,S]."""
@@ -127,10 +129,10 @@ class Sight:
     @torch.no_grad()
     def _look(self, codes: torch.Tensor) -> Looks:
         frames = []
-        for planes in self._planes:
-            out = self._generator(
-                planes.expand(len(codes), -1, -1, -1), codes, codes.new_ones(len(codes), 1)
-            )
+        full = codes.new_ones(len(codes), 1)
+        for planes, sharpen in zip(self._planes, self._sharpen, strict=True):
+            repeated = planes.expand(len(codes), -1, -1, -1)
+            out = self._generator(repeated, codes, full, sharpen)
             shown = planes_to_rgb(out).clamp(0, 1).movedim(1, -1)
             frames.append((shown * 255).round().byte().numpy())
         return Looks.of(list(zip(*frames, strict=True)))
