@@ -1,4 +1,5 @@
-"""The report as a folder: one HTML page, its figures as JSON, and the clips beside it."""
+"""The report as a folder: one HTML page, its figures as JSON, the looks alone as a Markdown page,
+and the clips beside them."""
 
 from __future__ import annotations
 
@@ -33,7 +34,7 @@ from .trials import (
     still_trial,
 )
 
-PAGE, FIGURES, CLIPS = "index.html", "figures.json", "side-by-side"
+PAGE, FIGURES, LOOKS, CLIPS = "index.html", "figures.json", "looks.md", "side-by-side"
 # Frames for which the rows are watched that forget after about a dozen.
 MEMORY_FRAMES = 48
 
@@ -96,6 +97,7 @@ def write_report(
         page = render_page(dossier, showings, pack_sheet(pack, paintings, runs, how))
     figures = json.dumps(dossier.as_dict(), indent=1, allow_nan=False)
     write_file(folder / FIGURES, figures.encode())
+    write_file(folder / LOOKS, dossier.report.markdown().encode())
     write_file(folder / PAGE, page.encode())
     return dossier
 

@@ -107,8 +107,10 @@ def test_the_command_writes_a_folder_that_needs_no_network(folder: Path, tmp_pat
         0,
     )
     assert sorted(p.relative_to(report).as_posix() for p in report.rglob("*")) == [
-        *("figures.json", "index.html", "side-by-side", "side-by-side/great-wave.mp4")
+        *("figures.json", "index.html", "looks.md"),
+        *("side-by-side", "side-by-side/great-wave.mp4"),
     ]
+    assert (report / "looks.md").read_text().startswith("# Looks of the style pack `tiny`\n")
     page = (report / "index.html").read_text()
     addresses = Addresses()
     addresses.feed(page)
