@@ -25,7 +25,7 @@ _LEAST_GAIN, _MOST_GAIN = 0.8, (1.8, 1.35, 1.35)
 _FAINT = 0.03  # deviation of luma below which there is nothing to expose
 
 _USUAL_DETAIL = 5.0 / 255  # root mean square of what stands out in four pixels
-_LEAST_FOCUS, _MOST_FOCUS = 0.4, 1.2
+_LEAST_FOCUS, _MOST_FOCUS = 0.4, 2.0
 # Detail that may be the sensor's or the codec's, and is not drawn with: of four pixels, and of the
 # wider surroundings that `FineDetail` sees.
 _GRAIN, _FINE_GRAIN = 1 / 255, 1.5 / 255

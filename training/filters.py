@@ -23,16 +23,18 @@ class Filter(nn.Module):
 
 
 class Blur(Filter):
-    """A binomial low pass of five taps on each channel, to be used where the resolution changes:
-    before a stride of two or with it, and before an enlargement that is only linear.
+    """A binomial low pass on each channel, to be used where the resolution changes: before a
+    stride of two or with it, and before an enlargement that is only linear.
 
     What a stride folds over, and the corners that linear interpolation leaves, come out otherwise
     where the thing lies elsewhere on the grid (Zhang, "Making Convolutional Networks
     Shift-Invariant Again", 2019).
     """
 
-    def __init__(self, channels: int, stride: int = 1) -> None:
-        super().__init__(_each(channels, _binomial(1, 4, 6, 4, 1)), channels, stride)
+    def __init__(
+        self, channels: int, stride: int = 1, taps: tuple[int, ...] = (1, 4, 6, 4, 1)
+    ) -> None:
+        super().__init__(_each(channels, _binomial(*taps)), channels, stride)
 
 
 class Repeated(Filter):

@@ -102,7 +102,7 @@ class Generator(nn.Module):
         # For luma: what to add, and gains on the input, and on the dark and the light side of the
         # fine detail, so that lines can be inked without a halo. For chroma: a gain, what to add.
         self.exit = conv(c4, LUMA_MAPS + CHROMA_MAPS)
-        self.smooth = Blur(c4)
+        self.smooth = Blur(c4, taps=(1, 2, 1))
         self.enlarge = Enlarge(LUMA_MAPS, CHROMA_MAPS)
         self.halve = Blur(c4, stride=2)
         self.blur4, self.blur8 = Blur(c4), Blur(c8)
