@@ -8,6 +8,8 @@ between Images" (2001), within limits: a frame that fades to black must not be l
 
 from __future__ import annotations
 
+from math import log
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -69,8 +71,7 @@ def refocus(before: Tensor, after: Tensor) -> Tensor:
 
 def some_focus(random: np.random.Generator, count: int) -> Tensor:
     """Gains [N,1,1,1] that `focus` may say, drawn at random."""
-    limits = np.log((_LEAST_FOCUS, _MOST_FOCUS))
-    drawn = np.exp(random.uniform(*limits, (count, 1, 1, 1)))
+    drawn = np.exp(random.uniform(log(_LEAST_FOCUS), log(_MOST_FOCUS), (count, 1, 1, 1)))
     return torch.from_numpy(drawn.astype(np.float32))
 
 
