@@ -14,9 +14,10 @@ QUALITY = 20, 85  # of compressed frames
 
 
 def trouble(random: np.random.Generator, clips: Tensor, data: DataConfig, noise: float) -> Tensor:
-    """Clips [B,T,3,s,s] as they arrive: soft, dull, dark, compressed or noisy, or some of it.
+    """Clips as they arrive: soft, dull, dark, compressed or noisy, or some of it.
 
     Args:
+        clips: RGB [B,T,3,s,s], 0..1; they are left as they are.
         noise: largest deviation of the sensor noise, of 255.
     """
     out = clips.clone()
@@ -41,7 +42,7 @@ def trouble(random: np.random.Generator, clips: Tensor, data: DataConfig, noise:
 
 
 def compressed(frame: Tensor, quality: int) -> Tensor:
-    """A frame [3,h,w] after JPEG."""
+    """An RGB frame [3,h,w], 0..1, after JPEG of a quality of 1 to 100."""
     pixels = (frame.clamp(0, 1) * 255).byte().movedim(0, -1).numpy()
     _, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
     decoded = cv2.imdecode(data, cv2.IMREAD_COLOR)

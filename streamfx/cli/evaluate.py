@@ -67,8 +67,8 @@ def command(
     `-o FOLDER` writes FOLDER/index.html with tables, plots and sheets, the figures as
     figures.json, a side-by-side clip of every style, and the looks alone as looks.md.
     `-o NAME.md` measures nothing but the looks and writes NAME.md and, with the same figures and
-    those of each clip, NAME.json. `--record`
-    puts the figures of the folder's report into the pack itself. Needs the extra `training`.
+    those of each clip, NAME.json. `--record` puts the figures of the folder's report into the
+    pack itself. Needs the extra `training`.
     Exit code 0 whether or not the pack keeps the bars: the report says it.
     """
     from tempfile import TemporaryDirectory
