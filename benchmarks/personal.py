@@ -280,8 +280,9 @@ def main() -> None:
         "--pictures", type=Path, metavar="FOLDER", help="pictures that no training saw"
     )
     parser.add_argument(
-        "--clips", type=Path, nargs="+", required=True, help="clips, or folders of clips"
-    )
+        "--clips", type=Path, nargs="+", action="extend", required=True,
+        help="clips, or folders of clips",
+    )  # fmt: skip
     parser.add_argument("--only", choices=PARTS, action="append", help="one or more of the figures")
     parser.add_argument("--width", type=int, default=640, help="of the clips' frames, in pixels")
     parser.add_argument("--runs", type=int, default=1, help="places in each clip")

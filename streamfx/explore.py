@@ -81,8 +81,9 @@ def _fresh(root: Sequence[Term] | None, random: np.random.Generator) -> tuple[Te
 
 
 def _bred(parents: Sequence[tuple[Term, ...]], random: np.random.Generator) -> tuple[Term, ...]:
-    """One of the parents, or two of them mixed."""
-    first, second = (parents[int(random.integers(len(parents)))] for _ in range(2))
+    """Two of the parents mixed; what pleased alone is itself."""
+    chosen = random.permutation(len(parents))[:2]
+    first, second = parents[chosen[0]], parents[chosen[-1]]
     return _mixed(first, second, float(random.uniform(0.2, 0.8)))
 
 
