@@ -23,7 +23,7 @@ from streamfx.training.filters import FineDetail
 _MEAN = (0.47, 0.49, 0.50)
 _DEVIATION = (0.19, 0.045, 0.045)
 _FARTHEST = (0.12, 0.04, 0.04)  # that a mean is moved
-_LEAST_GAIN, _MOST_GAIN = 0.8, (1.8, 1.35, 1.35)
+_LEAST_GAIN, _MOST_GAIN = 0.8, 1.35  # more, and a face in a dim room is a mask of blots
 _FAINT = 0.03  # deviation of luma below which there is nothing to expose
 
 _USUAL_DETAIL = 5.0 / 255  # root mean square of what stands out in four pixels
@@ -43,12 +43,11 @@ def expose(ycc: Tensor) -> tuple[Tensor, Tensor]:
     deviation = ((ycc - mean).square().mean((2, 3), keepdim=True) + 1e-6).sqrt()
     power = deviation[:, :1].square()
     seen = power / (power + _FAINT**2)
-    wanted, most, usual, farthest = (
+    wanted, usual, farthest = (
         torch.tensor(values, device=ycc.device)[None, :, None, None]
-        for values in (_DEVIATION, _MOST_GAIN, _MEAN, _FARTHEST)
+        for values in (_DEVIATION, _MEAN, _FARTHEST)
     )
-    gain = torch.minimum(wanted / deviation, most)
-    gain = 1 + seen * (gain.clamp(min=_LEAST_GAIN) - 1)
+    gain = 1 + seen * ((wanted / deviation).clamp(_LEAST_GAIN, _MOST_GAIN) - 1)
     moved = torch.minimum(torch.maximum(usual - mean, -farthest), farthest)
     return gain, mean + seen * moved - gain * mean
 
