@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import av
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from streamfx.demo import draw
 from streamfx.errors import InputError
+from streamfx.training.abstraction import Picture
 from streamfx.training.celeba import is_celeba, select
 from streamfx.training.clips import frames_from
 from streamfx.training.teacher import read_picture, square
@@ -19,9 +21,12 @@ FEWEST = 2
 _SCENES = 40
 _SCENE_SECONDS = 1.7  # between two of them
 Pictures = NDArray[np.uint8]
+Crop = Callable[[Picture, int], Picture]
 
 
-def read_contents(source: Path | None, most: int, side: int, *, attributes: str = "") -> Pictures:
+def read_contents(
+    source: Path | None, most: int, side: int, *, attributes: str = "", crop: Crop = square
+) -> Pictures:
     """Square content pictures, uint8 [P,side,side,3].
 
     Args:
@@ -30,6 +35,7 @@ def read_contents(source: Path | None, most: int, side: int, *, attributes: str 
         most: how many, at most.
         side: pixels.
         attributes: see `list_pictures`.
+        crop: makes a square [side,side,3] of a picture [H,W,3], float in 0..1.
 
     Raises:
         InputError: it is neither, or too little of it can be read.
@@ -37,9 +43,9 @@ def read_contents(source: Path | None, most: int, side: int, *, attributes: str 
     if source is None:
         return _scenes(min(most, _SCENES), side)
     if source.is_dir():
-        pictures = _of_folder(list_pictures(source, attributes), most, side)
+        pictures = _of_folder(list_pictures(source, attributes), most, side, crop)
     elif source.is_file():
-        pictures = _of_film(source, most, side)
+        pictures = _of_film(source, most, side, crop)
     else:
         raise InputError(f"there is no folder or film {source} to learn restyling on")
     if len(pictures) < FEWEST:
@@ -67,16 +73,16 @@ def list_pictures(folder: Path, attributes: str = "") -> list[Path]:
     return paths
 
 
-def _of_folder(paths: list[Path], most: int, side: int) -> Pictures:
+def _of_folder(paths: list[Path], most: int, side: int, crop: Crop) -> Pictures:
     if len(paths) > most:
         paths = [paths[i * len(paths) // most] for i in range(most)]
     try:
-        return np.stack([_to_bytes(square(read_picture(path), side)) for path in paths])
+        return np.stack([_to_bytes(crop(read_picture(path), side)) for path in paths])
     except ValueError as error:
         raise InputError(f"{error}; take it out of the folder or replace it") from None
 
 
-def _of_film(path: Path, most: int, side: int) -> Pictures:
+def _of_film(path: Path, most: int, side: int, crop: Crop) -> Pictures:
     found = []
     try:
         with av.open(str(path)) as container:
@@ -88,7 +94,7 @@ def _of_film(path: Path, most: int, side: int) -> Pictures:
                 frame = next(frames_from(container, seconds), None)
                 if frame is not None:
                     rgb = frame.to_ndarray(format="rgb24") / np.float32(255)
-                    found.append(_to_bytes(square(np.asarray(rgb, np.float32), side)))
+                    found.append(_to_bytes(crop(np.asarray(rgb, np.float32), side)))
     except (av.FFmpegError, IndexError) as error:
         raise InputError(f"{path} is no film that can be read: {error}") from None
     # A short film gives the same frame again and again.

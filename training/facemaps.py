@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from streamfx.errors import InputError
+from streamfx.training.abstraction import Picture, luma
 from streamfx.training.faces import Face, FaceFinder
-from streamfx.training.teacher import Palette
+from streamfx.training.teacher import Palette, square
 
 Pictures = NDArray[np.uint8]
 
@@ -23,9 +24,11 @@ _FEATURES = (
     (61, 40, 37, 0, 267, 270, 291, 321, 314, 17, 84, 91),  # mouth
     (168, 6, 197, 195, 5, 4, 98, 97, 2, 326, 327),  # nose
 )
-_HEAD = 0.4  # weight of a head off its features
+HEAD = 0.4  # weight of a head off its features
 _HEAD_REACH = 0.25  # eye distances around the face: its outline, and where the hair begins
 _FEATURE_REACH = 0.12  # the same around a feature
+_BUST = 8  # eye distances that head and shoulders take up
+_COLOURS = 0.5  # how far a kept face takes on the colours of the style
 
 
 def face_maps(contents: Pictures) -> Pictures:
@@ -51,6 +54,28 @@ def face_maps(contents: Pictures) -> Pictures:
     return maps[..., None]
 
 
+def busts(find: Callable[[Pictures], list[Face]]) -> Callable[[Picture, int], Picture]:
+    """A way to crop pictures: to the head and shoulders of the surest face, else to the middle.
+
+    The middle of a standing portrait is a jacket, and a face that is small teaches nothing.
+
+    Args:
+        find: a `FaceFinder`.
+    """
+
+    def crop(picture: Picture, side: int) -> Picture:
+        faces = find((picture * 255 + 0.5).astype(np.uint8))
+        if faces:
+            edge = min(round(_BUST * faces[0].eye_distance), *picture.shape[:2])
+            middle = faces[0].landmarks.mean(0)[::-1]
+            room = np.array(picture.shape[:2]) - edge
+            top, left = np.clip(np.rint(middle - edge / 2), 0, room).astype(int)
+            picture = picture[top : top + edge, left : left + edge]
+        return square(picture, side)
+
+    return crop
+
+
 def face_map(faces: Iterable[Face], side: int) -> NDArray[np.uint8]:
     """The map [side,side] of a square picture with these faces."""
     total = np.zeros((side, side), np.float32)
@@ -60,16 +85,16 @@ def face_map(faces: Iterable[Face], side: int) -> NDArray[np.uint8]:
         for indices in _FEATURES:
             np.maximum(features, _filled(face.landmarks[list(indices)], side), out=features)
         features = _widened(features, _FEATURE_REACH * face.eye_distance)
-        np.maximum(total, np.maximum(_HEAD * head, features), out=total)
+        np.maximum(total, np.maximum(HEAD * head, features), out=total)
     return np.asarray(np.rint(total * 255), np.uint8)
 
 
 def keep_faces(targets: Pictures, contents: Pictures, faces: Pictures, amount: float) -> Pictures:
-    """Targets in which faces are the contents' own, in the colours of the style.
+    """Targets in which faces have the contents' own lines, light and shade.
 
     What makes a picture of paint takes away who it is: of the likeness of a face (see
-    `streamfx.training.identity`) a target has about half, the content in the target's palette
-    has all.
+    `streamfx.training.identity`) a target has about half. So does a face in the light of a dark
+    style; in its own, with colours half way to the style's, it keeps nearly all.
 
     Args:
         targets, contents: [P,S,S,3] of one style.
@@ -78,9 +103,11 @@ def keep_faces(targets: Pictures, contents: Pictures, faces: Pictures, amount: f
     """
     kept = np.array(targets)
     for index in np.flatnonzero(faces.any((1, 2, 3))):
-        share = np.clip(faces[index] / np.float32(255 * _HEAD), 0, 1) * amount
-        own = Palette([targets[index] / np.float32(255)]).apply(contents[index], 1.0)
-        kept[index] = np.rint(targets[index] + share * (own - targets[index].astype(np.float32)))
+        share = np.clip(faces[index] / np.float32(255 * HEAD), 0, 1) * amount
+        content = contents[index].astype(np.float32)
+        own = Palette([targets[index] / np.float32(255)]).apply(contents[index], _COLOURS)
+        lit = np.clip(own + (luma(content) - luma(own.astype(np.float32)))[..., None], 0, 255)
+        kept[index] = np.rint(targets[index] + share * (lit - targets[index].astype(np.float32)))
     return kept
 
 

@@ -20,7 +20,8 @@ from streamfx.errors import InputError
 from streamfx.training.abstraction import luma
 from streamfx.training.contents import read_contents
 from streamfx.training.exposure import exposed
-from streamfx.training.facemaps import face_maps, keep_faces
+from streamfx.training.facemaps import busts, face_maps, keep_faces
+from streamfx.training.faces import FaceFinder
 from streamfx.training.recipes import Detail, Recipe
 from streamfx.training.teacher import (
     Palette,
@@ -28,6 +29,7 @@ from streamfx.training.teacher import (
     cache_key,
     level_curve,
     read_picture,
+    square,
     targets_for_style,
 )
 
@@ -127,8 +129,11 @@ def read_sources(
         if not path.is_file():
             raise InputError(f"the recipe's picture {path.name} is not in {pictures}")
     most, side = recipe.data.max_pictures, recipe.teacher.side
-    contents = exposed(read_contents(content, most, side, attributes=attributes))
+    crop = busts(FaceFinder()) if recipe.sees_faces else square
+    contents = read_contents(content, most, side, attributes=attributes, crop=crop)
+    # Named before they are exposed, whose last bit depends on the number of threads.
     folder = cache / hashlib.sha256(contents.tobytes()).hexdigest()[:16]
+    contents = exposed(contents)
     everything = np.arange(len(contents))
     few = everything[:: max(1, len(contents) // recipe.data.extra_contents)]
     styles = []

@@ -44,7 +44,8 @@ class TeacherConfig(BaseModel):
 
     Attributes:
         side: side of the square content pictures and targets, pixels; even.
-        passes: shifted teacher passes that are averaged.
+        passes: shifted teacher passes that are averaged; 0 = nothing is painted, and targets are
+            the contents in the colours and the light of the style, as photographs want it.
         patch: Kuwahara radius, pixels.
         contrast: amount of local contrast.
         ink: how dark the drawn lines are, 0..1.
@@ -56,7 +57,7 @@ class TeacherConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     side: int = Field(576, ge=192, le=2048, multiple_of=2)
-    passes: int = Field(4, ge=1, le=32)
+    passes: int = Field(4, ge=0, le=32)
     patch: int = Field(5, ge=2, le=16)
     contrast: float = Field(0.6, ge=0, le=2)
     ink: float = Field(0.65, ge=0, le=1)
@@ -244,6 +245,9 @@ def targets_for_style(
     threads: int = 0,
 ) -> Iterator[NDArray[np.uint8]]:
     """The targets of one style, a picture at a time, colours not yet moved."""
+    if not config.passes:
+        yield from contents
+        return
     teacher = Teacher(threads)
     vectors = [teacher.style_vector(read_picture(path)) for path in paintings]
     vector = np.asarray(np.mean(vectors, axis=0), np.float32)

@@ -13,6 +13,7 @@ from torch import Tensor
 from streamfx.pictures import scale_to_area
 from streamfx.training.color import planes_to_rgb, rgb_to_planes
 from streamfx.training.exposure import focus
+from streamfx.training.facemaps import HEAD
 from streamfx.training.goals import AREA, Goals, look_at
 from streamfx.training.library import Library
 from streamfx.training.losses import interior
@@ -42,6 +43,8 @@ class Views:
         pictures: [V,3,256,256], for the style encoder.
         paintings: [V,3,320,320], what to come near to where the style is -1; None where it never
             is.
+        faces: [V,1,2h,2w], how much of each pixel is face, see `facemaps`; None where the library
+            knows of no faces.
     """
 
     inputs: Tensor
@@ -49,13 +52,17 @@ class Views:
     styles: Tensor
     pictures: Tensor
     paintings: Tensor | None
+    faces: Tensor | None
 
 
 def draw_views(random: np.random.Generator, library: Library, data: DataConfig) -> Views:
     side = int(library.contents.shape[1] * VIEW_SIDE) // 16 * 16
     views, styles, pictures, paintings = [], [], [], []
     for _ in range(data.views):
-        content = library.contents[int(random.integers(len(library.contents)))]
+        index = int(random.integers(len(library.contents)))
+        content = library.contents[index]
+        if library.faces is not None:
+            content = np.concatenate([content, library.faces[index]], -1)
         part = window(random, content, int(len(content) * random.uniform(VIEW_PART, 1)))
         view = np.asarray(cv2.resize(part, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
         views.append(view[:, ::-1] if random.random() < 0.5 else view)
@@ -72,7 +79,8 @@ def draw_views(random: np.random.Generator, library: Library, data: DataConfig) 
             painting = np.zeros((INVENTED_SIDE, INVENTED_SIDE, 3), np.uint8)
         styles.append(number)
         paintings.append(painting)
-    seen = trouble(random, tensor(np.stack(views))[:, None], data, noise=0)
+    shown = tensor(np.stack(views))
+    seen = trouble(random, shown[:, None, :3], data, noise=0)
     inputs = rgb_to_planes(seen[:, 0])
     return Views(
         inputs=inputs,
@@ -80,6 +88,7 @@ def draw_views(random: np.random.Generator, library: Library, data: DataConfig) 
         styles=torch.tensor(styles),
         pictures=tensor(np.stack(pictures)),
         paintings=tensor(np.stack(paintings)) if data.invented_share else None,
+        faces=shown[:, 3:] if library.faces is not None else None,
     )
 
 
@@ -105,7 +114,8 @@ def style_of_views(
     border: int,
     in_grey: bool,
 ) -> Tensor:
-    """Distance of restyled views to what they are to look like.
+    """Distance of restyled views to what they are to look like; what is around a face is what is
+    to make up for it.
 
     Args:
         goals: of the run's styles, those of the catalogue first.
@@ -118,7 +128,10 @@ def style_of_views(
     code = networks.code(views.styles, networks.encoder(views.pictures).float())
     full = code.new_ones(len(code), 1)
     out = networks.generator(views.inputs, code, full, views.sharpen).float()
-    shown = interior(planes_to_rgb(shown_planes(out)), border)
+    rgb = planes_to_rgb(shown_planes(out))
+    if views.faces is not None:
+        rgb = torch.lerp(rgb, rgb.detach(), (views.faces / HEAD).clamp(max=1))
+    shown = interior(rgb, border)
     if in_grey:
         shown = wanted.grey(shown)
     return wanted.distance(features(shown), in_grey)

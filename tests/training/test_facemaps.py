@@ -14,7 +14,7 @@ import parallel_steps
 from streamfx.errors import InputError
 from streamfx.training import facemaps, losses
 from streamfx.training.batches import make_batch
-from streamfx.training.facemaps import face_map, face_maps, keep_faces
+from streamfx.training.facemaps import busts, face_map, face_maps, keep_faces
 from streamfx.training.faces import Face
 from streamfx.training.library import Library, Source, Sources, Style, build_library
 from streamfx.training.recipes import LossWeights, load_recipe
@@ -42,6 +42,20 @@ def test_a_map_says_where_faces_are() -> None:
     both = face_map([a_face(60, 60), a_face(130, 130)], 192)
     assert both[52, 45] == both[122, 115] == 255
     assert not face_map([], 192).any()
+
+
+def test_portraits_are_cropped_to_head_and_shoulders() -> None:
+    places = np.stack(np.meshgrid(np.arange(400), np.arange(300), indexing="ij"), -1)
+    picture = np.concatenate([places, 0 * places[..., :1]], -1).astype(np.float32) / 400
+    around, middle = (
+        np.rint(400 * busts(lambda frame, found=found: found)(picture, 240)).astype(int)
+        for found in ([a_face(150, 90)], [])
+    )
+    # Eight eye distances of thirty pixels; above the face there is less room than that.
+    assert around.shape == middle.shape == (240, 240, 3)
+    assert around[0, :, 0].max() == 0 and around[-1, :, 0].min() == 239
+    assert around[:, 0, 1].min() == pytest.approx(30, abs=2)
+    assert middle[0, 0].tolist() == [50, 0, 0] and middle[-1, -1].tolist() == [349, 299, 0]
 
 
 def test_a_recipe_that_keeps_faces_needs_some(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,6 +87,9 @@ def test_targets_keep_faces_in_the_colours_of_the_style() -> None:
     assert likeness(targets[0]) < 0.1 and likeness(kept[0]) > 0.8
     warmth = kept[0][~off].astype(float).mean(0) - contents[0][~off].mean(0)
     assert warmth[0] > warmth[2] + 20, "as yellow as the style"
+    dark = keep_faces(targets // 8, contents, faces, 1.0)[0]
+    features = faces[0, ..., 0] == 255
+    assert dark[features].mean() == pytest.approx(contents[0][features].mean(), abs=12), "lit"
     np.testing.assert_array_equal(keep_faces(targets, contents, faces, 0.0), targets)
 
 

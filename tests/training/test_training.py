@@ -88,6 +88,19 @@ def test_targets_have_the_palette_of_their_painting(library: Library) -> None:
     assert dots.targets[..., 0].mean() > dots.targets[..., 2].mean()
 
 
+def test_photographs_lend_their_colours_and_paint_nothing(
+    folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    teacher = RECIPE.teacher.model_copy(update={"passes": 0, "palette": 1, "levels": 0})
+    made = build(RECIPE.model_copy(update={"teacher": teacher}), *folders, tmp_path)
+    stripes, dots, _ = (style.targets.astype(float) for style in made.styles)
+    assert stripes[..., 2].mean() > stripes[..., 0].mean() + 20
+    assert dots[..., 0].mean() > dots[..., 2].mean() + 20
+    for content, target in zip(made.contents, stripes, strict=True):
+        pair = (picture.mean(-1).ravel() for picture in (content, target))
+        assert np.corrcoef(*pair)[0, 1] > 0.9
+
+
 def test_targets_are_made_once_and_go_on_where_they_were(
     folders: tuple[Path, Path], tmp_path: Path
 ) -> None:

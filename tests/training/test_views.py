@@ -8,7 +8,8 @@ import torch
 
 import parallel_steps
 from streamfx.training.library import Library
-from streamfx.training.views import INVENTED_SIDE, Views, draw_views
+from streamfx.training.trainer import Trainer
+from streamfx.training.views import INVENTED_SIDE, Views, draw_views, style_of_views
 
 
 def drawn(invented_share: float, library: Library | None = None, **more: float) -> Views:
@@ -49,3 +50,23 @@ def test_soft_views_are_sharpened_as_the_graph_does_it() -> None:
         drawn(0, library, soft_share=share, contrast=1).sharpen.mean() for share in (0, 1)
     )
     assert kept < 0.9 * softened
+
+
+def test_the_style_is_nothing_that_a_face_is_to_take_on() -> None:
+    """Where everything is face, no weight of the networks is to change."""
+    recipe = parallel_steps.recipe()
+    trainer = Trainer(recipe, parallel_steps.library())
+    views = drawn(0)
+    assert views.faces is not None
+    assert views.faces.shape[-2:] == tuple(2 * side for side in views.inputs.shape[-2:])
+    changes = []
+    for faces in (torch.zeros_like(views.faces), torch.ones_like(views.faces)):
+        distance = style_of_views(
+            replace(views, faces=faces), trainer.networks, trainer.goals, trainer.features, 8, False
+        )
+        distance.mean().backward()
+        gradient = trainer.networks.generator.exit.weight.grad
+        assert gradient is not None
+        changes.append(gradient.abs().max().item())
+        trainer.networks.generator.zero_grad()
+    assert changes[0] > 0 and changes[1] == 0
