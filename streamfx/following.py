@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from streamfx.motion import Motion, motion_between, reduce_luma
+from streamfx.motion import Floats, Luma, Motion, just_seen, motion_between, reduce_luma
 from streamfx.scene import Sketch, is_cut, is_gap, sketch
 
-# Frames after which the past has its full share: the first, which have little past themselves, must
-# not be held for long.
-_SETTLED = 4
-
 Size = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class _Trace:
+    """What the motion to the next frame is found from; see `streamfx.motion`."""
+
+    luma: Luma
+    known: Floats
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,7 @@ class _Seen:
     size: Size
     time: float
     sketch: Sketch
-    luma: NDArray[np.uint8] | None  # reduced, for the motion, where it is asked for
+    trace: _Trace | None  # where the motion is asked for
 
 
 class Follower:
@@ -40,12 +44,10 @@ class Follower:
     def __init__(self, motion: bool) -> None:
         self._motion = motion
         self._last: _Seen | None = None
-        self._age = 0  # frames since it started afresh
 
     def reset(self) -> None:
         """Forget the last frame."""
         self._last = None
-        self._age = 0
 
     def __call__(self, luma: NDArray[np.uint8], time: float) -> tuple[bool, Motion | None]:
         """Whether the past of the stream still counts, and the motion since the last frame.
@@ -57,22 +59,20 @@ class Follower:
             time: presentation time in seconds.
         """
         size = (luma.shape[0], luma.shape[1])
-        seen = _Seen(size, time, sketch(luma), reduce_luma(luma) if self._motion else None)
+        drawn = sketch(luma)
         last = self._last
-        if last is not None and _starts_afresh(last, seen):
-            self.reset()
+        if last is not None and _starts_afresh(last, size, time, drawn):
             last = None
-        motion = None
-        if last is not None and last.luma is not None and seen.luma is not None:
-            motion = motion_between(last.luma, seen.luma, size)
-            if self._age < _SETTLED:
-                motion = replace(motion, trust=motion.trust * (self._age / _SETTLED))
-        self._last = seen
-        self._age += 1
+        motion = trace = None
+        if self._motion:
+            reduced, known = reduce_luma(luma), just_seen()
+            if last is not None and last.trace is not None:
+                motion = motion_between(last.trace.luma, reduced, size, last.trace.known)
+                known = motion.known
+            trace = _Trace(reduced, known)
+        self._last = _Seen(size, time, drawn, trace)
         return last is not None, motion
 
 
-def _starts_afresh(last: _Seen, seen: _Seen) -> bool:
-    return (
-        last.size != seen.size or is_gap(last.time, seen.time) or is_cut(last.sketch, seen.sketch)
-    )
+def _starts_afresh(last: _Seen, size: Size, time: float, drawn: Sketch) -> bool:
+    return last.size != size or is_gap(last.time, time) or is_cut(last.sketch, drawn)

@@ -25,6 +25,9 @@ _SIZE = (320, 180)
 _FINEST_SCALE = 1
 # The past's share where it is believed: a mark that is new needs four frames to come out.
 _PERSISTENCE = 0.75
+# Frames in sight after which a thing's past has its full share. What a moving thing has just left
+# is still drawn as things near it are; held from the start, that would trail behind it.
+_SETTLED = 8
 # Levels of difference between the moved past and the present: believed below the first,
 # disbelieved above the second.
 _BELIEVED, _DISBELIEVED = 6.0, 16.0
@@ -39,10 +42,13 @@ class Motion:
     Attributes:
         motion: float32 [1, H/2, W/2, 2], places in the last frame, its edges at -1 and 1.
         trust: float32 [1, 1, H/2, W/2], 0.._PERSISTENCE.
+        known: float32 [180, 320], how long each thing in the frame has been in sight: 1 = for
+            `_SETTLED` frames or more. Not the graph's; see `motion_between`.
     """
 
     motion: Floats
     trust: Floats
+    known: Floats
 
     def inputs(self, strength: float) -> dict[str, Floats]:
         """The graph's inputs at a strength, 0..1: what is not restyled must not be held."""
@@ -54,12 +60,18 @@ def reduce_luma(luma: Luma) -> Luma:
     return np.asarray(cv2.resize(luma, _SIZE, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def motion_between(previous: Luma, current: Luma, size: tuple[int, int]) -> Motion:
+def just_seen() -> Floats:
+    """`Motion.known` of a stream's first frame."""
+    return np.full(_SIZE[::-1], 1 / _SETTLED, np.float32)
+
+
+def motion_between(previous: Luma, current: Luma, size: tuple[int, int], known: Floats) -> Motion:
     """Where the things of the current frame were, and whether they were there at all.
 
     Args:
         previous, current: `reduce_luma` of two frames of one size.
         size: (height, width) of those frames.
+        known: `Motion.known` of the previous frame.
     """
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
     search.setFinestScale(_FINEST_SCALE)
@@ -71,16 +83,21 @@ def motion_between(previous: Luma, current: Luma, size: tuple[int, int]) -> Moti
     moves = _mean(moved_error, 9) + _GAIN < _mean(still_error, 9)
     flow *= moves[..., None]
     error = _mean(np.where(moves, moved_error, still_error), 3)
-    trust = (_DISBELIEVED - error) * (_PERSISTENCE / (_DISBELIEVED - _BELIEVED))
-    trust = np.clip(trust, 0, _PERSISTENCE)
+    believed = np.clip((_DISBELIEVED - error) / (_DISBELIEVED - _BELIEVED), 0, 1)
     width, height = _SIZE
     there = here + flow
-    trust[((there < 0) | (there > (width - 1, height - 1))).any(-1)] = 0
+    believed[((there < 0) | (there > (width - 1, height - 1))).any(-1)] = 0
+    x, y = cv2.split(there)
+    believed *= cv2.remap(known, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     half = (size[1] // 2, size[0] // 2)
     flow *= np.array([2 / width, 2 / height], np.float32)
     motion = cv2.add(cv2.resize(flow, half, interpolation=cv2.INTER_LINEAR), _places(*half))
-    trust = cv2.resize(trust, half, interpolation=cv2.INTER_LINEAR)
-    return Motion(np.asarray(motion, np.float32)[None], np.asarray(trust, np.float32)[None, None])
+    trust = cv2.resize(_PERSISTENCE * believed, half, interpolation=cv2.INTER_LINEAR)
+    return Motion(
+        motion=np.asarray(motion, np.float32)[None],
+        trust=np.asarray(trust, np.float32)[None, None],
+        known=np.minimum(believed + np.float32(1 / _SETTLED), 1),
+    )
 
 
 def _mean(levels: NDArray[Any], side: int) -> Floats:

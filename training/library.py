@@ -117,6 +117,7 @@ def read_sources(
 
     Raises:
         InputError: a folder or picture is missing or unreadable, or the recipe names no style.
+        StreamFXError: what finds faces is not installed, where the recipe asks for faces.
     """
     if not recipe.styles:
         raise InputError(f"the recipe {recipe.name!r} names no style")

@@ -29,16 +29,36 @@ def test_the_first_frame_has_no_past() -> None:
 def test_what_moves_is_followed_and_believed_step_by_step() -> None:
     follower = Follower(motion=True)
     trusts = []
-    for index in range(7):
+    for index in range(12):
         goes_on, motion = follower(ramp(2 * index), index / 30)
         assert goes_on is bool(index)
         if motion is not None:
             assert motion.motion.shape == (1, SIZE[0] // 2, SIZE[1] // 2, 2)
             trusts.append(float(np.median(motion.trust)))
-    # A quarter more with every frame, up to all that the search believes.
-    assert trusts[0] == pytest.approx(trusts[-1] / 4, rel=0.2)
-    assert trusts[:4] == sorted(trusts[:4])
-    assert trusts[4] == pytest.approx(trusts[3], rel=0.05)
+    # An eighth more with every frame, up to all that the search believes.
+    assert trusts[0] == pytest.approx(trusts[-1] / 8, rel=0.2)
+    assert trusts[:8] == sorted(trusts[:8])
+    assert trusts[8] == pytest.approx(trusts[7], rel=0.05)
+
+
+def test_what_a_moving_thing_leaves_is_believed_step_by_step() -> None:
+    rows, columns = np.mgrid[:180, :320]
+    wall = (120 + 30 * np.sin(columns / 5) * np.cos(rows / 4)).astype(np.uint8)
+    follower = Follower(motion=True)
+    left, beside = [], []
+    for index in range(22):
+        frame = wall.copy()
+        # It stands for twelve frames and then goes away at once.
+        if index < 12:
+            frame[60:120, 100:180] = 250
+        _, motion = follower(frame, index / 30)
+        if motion is not None:
+            left.append(float(motion.trust[0, 0, 40:50, 60:80].mean()))
+            beside.append(float(motion.trust[0, 0, 70:, 100:].mean()))
+    assert left[11] < 0.05, "it is gone"
+    assert left[12:] == sorted(left[12:])
+    assert left[13] < 0.3 and left[-1] > 0.7
+    assert min(beside[9:]) > 0.7
 
 
 def test_without_motion_only_the_past_is_told() -> None:
@@ -62,7 +82,7 @@ def test_a_stream_starts_afresh(luma: Luma, time: float) -> None:
     goes_on, motion = follower(luma, time + 1 / 30)
     assert goes_on
     assert motion is not None
-    assert motion.trust.max() <= 0.75 / 4  # believed as little as after any start
+    assert motion.trust.max() <= 0.75 / 8  # believed as little as after any start
 
 
 def test_reset_forgets() -> None:

@@ -247,9 +247,9 @@ def test_a_frame_is_given_what_the_last_one_left(tmp_path: Path) -> None:
         assert stylizer._past is not None
         left = {name: array.copy() for name, array in stylizer._past.items()}
         np.testing.assert_array_equal(left["past_y"][0, 0], 4.0 * frame_at(0).y)
-        # Nothing moves: the past is trusted more from frame to frame, first a quarter of its share,
+        # Nothing moves: the past is trusted more from frame to frame, first an eighth of its share,
         # and where all is half restyled, half as much.
-        trusted = left["past_c"] / (1 / 4 + 2 / 4 + 3 / 4)
+        trusted = left["past_c"] / (1 / 8 + 2 / 8 + 3 / 8)
         assert np.ptp(trusted) == 0 and 0.3 < trusted.max() < 0.5
         stylizer.reset()
         stylizer(frame_at(0))
