@@ -28,6 +28,7 @@ HEAD = 0.4  # weight of a head off its features
 _HEAD_REACH = 0.25  # eye distances around the face: its outline, and where the hair begins
 _FEATURE_REACH = 0.12  # the same around a feature
 _BUST = 8  # eye distances that head and shoulders take up
+_ENLARGED = 3  # times, at most, that a crop is
 _COLOURS = 0.5  # how far a kept face takes on the colours of the style
 
 
@@ -66,7 +67,8 @@ def busts(find: Callable[[Pictures], list[Face]]) -> Callable[[Picture, int], Pi
     def crop(picture: Picture, side: int) -> Picture:
         faces = find((picture * 255 + 0.5).astype(np.uint8))
         if faces:
-            edge = min(round(_BUST * faces[0].eye_distance), *picture.shape[:2])
+            least = side // _ENLARGED
+            edge = min(max(round(_BUST * faces[0].eye_distance), least), *picture.shape[:2])
             middle = faces[0].landmarks.mean(0)[::-1]
             room = np.array(picture.shape[:2]) - edge
             top, left = np.clip(np.rint(middle - edge / 2), 0, room).astype(int)
@@ -93,8 +95,8 @@ def keep_faces(targets: Pictures, contents: Pictures, faces: Pictures, amount: f
     """Targets in which faces have the contents' own lines, light and shade.
 
     What makes a picture of paint takes away who it is: of the likeness of a face (see
-    `streamfx.training.identity`) a target has about half. So does a face in the light of a dark
-    style; in its own, with colours half way to the style's, it keeps nearly all.
+    `streamfx.training.identity`) a target has about half, and in a dark style's light a face
+    loses a fifth. In its own light, with colours half way to the style's, it keeps nearly all.
 
     Args:
         targets, contents: [P,S,S,3] of one style.

@@ -55,6 +55,8 @@ def test_portraits_are_cropped_to_head_and_shoulders() -> None:
     assert around.shape == middle.shape == (240, 240, 3)
     assert around[0, :, 0].max() == 0 and around[-1, :, 0].min() == 239
     assert around[:, 0, 1].min() == pytest.approx(30, abs=2)
+    small = busts(lambda frame: [Face(0.1 * a_face().landmarks)])(picture, 240)
+    assert 400 * np.ptp(small[..., 1]) == pytest.approx(80, abs=2), "no more than three times"
     assert middle[0, 0].tolist() == [50, 0, 0] and middle[-1, -1].tolist() == [349, 299, 0]
 
 
