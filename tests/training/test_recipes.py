@@ -28,7 +28,7 @@ def test_every_shipped_recipe_loads() -> None:
         (GOOD + "[losses]\nwrap = 3\n", "losses.wrap"),
         (GOOD + "[teacher]\nside = 200\n", "teacher.side"),
         (GOOD + "[data]\nwindow = 100\n", "data.window"),
-        (GOOD + "[teacher]\npasses = 0\n", "teacher.passes"),
+        (GOOD + "[teacher]\npasses = -1\n", "teacher.passes"),
         (GOOD.replace('"mine"', '"My Pack"'), "name"),
         ("name = ", "not valid TOML"),
     ],
