@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from streamfx.errors import InputError
 from streamfx.training.abstraction import Picture, luma
+from streamfx.training.contents import Crop
 from streamfx.training.faces import Face, FaceFinder
 from streamfx.training.teacher import Palette, square
 
@@ -55,13 +56,13 @@ def face_maps(contents: Pictures) -> Pictures:
     return maps[..., None]
 
 
-def busts(find: Callable[[Pictures], list[Face]]) -> Callable[[Picture, int], Picture]:
-    """A way to crop pictures: to the head and shoulders of the surest face, else to the middle.
+def head_and_shoulders(find: Callable[[Pictures], list[Face]]) -> Crop:
+    """A crop for `read_contents`: around the surest face, or the middle where there is none.
 
     The middle of a standing portrait is a jacket, and a face that is small teaches nothing.
 
     Args:
-        find: a `FaceFinder`.
+        find: a `FaceFinder`; uint8 RGB [H,W,3] -> the faces in it, surest first.
     """
 
     def crop(picture: Picture, side: int) -> Picture:

@@ -20,7 +20,7 @@ from streamfx.errors import InputError
 from streamfx.training.abstraction import luma
 from streamfx.training.contents import read_contents
 from streamfx.training.exposure import exposed
-from streamfx.training.facemaps import busts, face_maps, keep_faces
+from streamfx.training.facemaps import face_maps, head_and_shoulders, keep_faces
 from streamfx.training.faces import FaceFinder
 from streamfx.training.recipes import Detail, Recipe
 from streamfx.training.teacher import (
@@ -130,7 +130,7 @@ def read_sources(
         if not path.is_file():
             raise InputError(f"the recipe's picture {path.name} is not in {pictures}")
     most, side = recipe.data.max_pictures, recipe.teacher.side
-    crop = busts(FaceFinder()) if recipe.sees_faces else square
+    crop = head_and_shoulders(FaceFinder()) if recipe.sees_faces else square
     contents = read_contents(content, most, side, attributes=attributes, crop=crop)
     # Named before they are exposed, whose last bit depends on the number of threads.
     folder = cache / hashlib.sha256(contents.tobytes()).hexdigest()[:16]

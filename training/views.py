@@ -114,8 +114,9 @@ def style_of_views(
     border: int,
     in_grey: bool,
 ) -> Tensor:
-    """Distance of restyled views to what they are to look like; what is around a face is what is
-    to make up for it.
+    """Distance of restyled views to what they are to look like, a number.
+
+    Faces count, but have no gradient: what is around them is to make up for them.
 
     Args:
         goals: of the run's styles, those of the catalogue first.

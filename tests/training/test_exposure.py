@@ -136,5 +136,5 @@ def test_the_graph_exposes_as_the_training_does() -> None:
     # Every fourth pixel is measured there and every one here; colours are clipped here.
     assert (full.float() - wanted).abs().mean() < 2
     between = (y.float() + full.float()) / 2
-    # Grain is taken off what is drawn, so half of it is not quite half of the drawing.
+    # The detail of a frame exposed by half is sharpened by half: not half of exposed and sharpened.
     assert (half.float() - between).abs().max() <= 1.5

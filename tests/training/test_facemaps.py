@@ -14,7 +14,7 @@ import parallel_steps
 from streamfx.errors import InputError
 from streamfx.training import facemaps, losses
 from streamfx.training.batches import make_batch
-from streamfx.training.facemaps import busts, face_map, face_maps, keep_faces
+from streamfx.training.facemaps import face_map, face_maps, head_and_shoulders, keep_faces
 from streamfx.training.faces import Face
 from streamfx.training.library import Library, Source, Sources, Style, build_library
 from streamfx.training.recipes import LossWeights, load_recipe
@@ -47,16 +47,17 @@ def test_a_map_says_where_faces_are() -> None:
 def test_portraits_are_cropped_to_head_and_shoulders() -> None:
     places = np.stack(np.meshgrid(np.arange(400), np.arange(300), indexing="ij"), -1)
     picture = np.concatenate([places, 0 * places[..., :1]], -1).astype(np.float32) / 400
-    around, middle = (
-        np.rint(400 * busts(lambda frame, found=found: found)(picture, 240)).astype(int)
-        for found in ([a_face(150, 90)], [])
-    )
+
+    def cropped(*faces: Face) -> np.ndarray:
+        return np.rint(400 * head_and_shoulders(lambda frame: list(faces))(picture, 240))
+
+    around, middle = cropped(a_face(150, 90)), cropped()
     # Eight eye distances of thirty pixels; above the face there is less room than that.
     assert around.shape == middle.shape == (240, 240, 3)
     assert around[0, :, 0].max() == 0 and around[-1, :, 0].min() == 239
     assert around[:, 0, 1].min() == pytest.approx(30, abs=2)
-    small = busts(lambda frame: [Face(0.1 * a_face().landmarks)])(picture, 240)
-    assert 400 * np.ptp(small[..., 1]) == pytest.approx(80, abs=2), "no more than three times"
+    small = cropped(Face(0.1 * a_face().landmarks))
+    assert np.ptp(small[..., 1]) == pytest.approx(80, abs=2), "no more than three times"
     assert middle[0, 0].tolist() == [50, 0, 0] and middle[-1, -1].tolist() == [349, 299, 0]
 
 
