@@ -24,7 +24,13 @@ trust      float32 [N,1,H/2,W/2]   share of the past in the result, 0..1; zeros 
 past_y_out as past_y, past_c       what the next frame is given
 ========== ======================= =====================================================
 
-And one with a memory of its own has a hidden state, `state` and `state_out`, float32 [N,C,h,w]
+One that lays a style's brushwork on what it draws has
+
+========== ======================= =====================================================
+texture    float32 [N,1,H,W]       levels of luma to add at full strength; zeros mean none
+========== ======================= =====================================================
+
+and one with a memory of its own has a hidden state, `state` and `state_out`, float32 [N,C,h,w]
 at 1/8, where zeros mean "no past"; h and w belong to the frame inside its margin.
 """
 
@@ -46,6 +52,7 @@ class GraphSpec:
         margin: edge-replicated pixels that the graph adds on each side before its network.
         stride: the padded frame is a multiple of this many pixels.
         motion: whether the graph takes `past_y`, `past_c`, `motion` and `trust`.
+        texture: whether it takes `texture`.
     """
 
     style_size: int
@@ -53,6 +60,7 @@ class GraphSpec:
     margin: int = 32
     stride: int = 16
     motion: bool = False
+    texture: bool = False
 
     @property
     def recurrent(self) -> tuple[str, ...]:
@@ -91,6 +99,8 @@ class GraphSpec:
             shapes["past_c"] = (batch, 2, height // 2, width // 2)
             shapes["motion"] = (batch, height // 2, width // 2, 2)
             shapes["trust"] = (batch, 1, height // 2, width // 2)
+        if self.texture:
+            shapes["texture"] = (batch, 1, height, width)
         return shapes
 
     def to_metadata(self) -> dict[str, str]:
@@ -101,6 +111,7 @@ class GraphSpec:
             METADATA_PREFIX + "margin": str(self.margin),
             METADATA_PREFIX + "stride": str(self.stride),
             METADATA_PREFIX + "motion": str(int(self.motion)),
+            METADATA_PREFIX + "texture": str(int(self.texture)),
         }
 
     @classmethod
@@ -111,8 +122,8 @@ class GraphSpec:
             ValueError: an entry is missing or not a sane number.
         """
 
-        def number(name: str, low: int, high: int) -> int:
-            text = metadata.get(METADATA_PREFIX + name, "")
+        def number(name: str, low: int, high: int, absent: str = "") -> int:
+            text = metadata.get(METADATA_PREFIX + name, absent)
             if not text.isascii() or not text.isdigit() or not low <= int(text) <= high:
                 raise ValueError(f"the graph's metadata says {name}={text!r}")
             return int(text)
@@ -123,4 +134,6 @@ class GraphSpec:
             margin=number("margin", 0, 256),
             stride=number("stride", 1, 256),
             motion=bool(number("motion", 0, 1)),
+            # Graphs older than brushwork do not say.
+            texture=bool(number("texture", 0, 1, absent="0")),
         )

@@ -102,7 +102,7 @@ def _values(name: str, spec: TensorSpec, rng: np.random.Generator) -> Array:
     """A picture of soft blobs for planes, numbers in range for what is not one."""
     if name in ("style", "strength", "trust"):
         return rng.uniform(0, 1, spec.shape).astype(np.float32)
-    if name in ("state", "motion"):
+    if name in ("state", "motion", "texture"):
         return np.zeros(spec.shape, np.float32)
     if name == "uv":
         n, height, width, c = spec.shape

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from streamfx.motion import Floats, Luma, Motion, just_seen, motion_between, reduce_luma
+from streamfx.motion import (
+    Floats,
+    Luma,
+    Motion,
+    just_seen,
+    motion_between,
+    reduce_luma,
+    seen_here,
+)
 from streamfx.scene import Sketch, is_cut, is_gap, sketch
 
 Size = tuple[int, int]
@@ -19,6 +27,7 @@ class _Trace:
 
     luma: Luma
     known: Floats
+    seen_at: Floats
 
 
 @dataclass(frozen=True)
@@ -65,11 +74,11 @@ class Follower:
             last = None
         motion = trace = None
         if self._motion:
-            reduced, known = reduce_luma(luma), just_seen()
+            trace = _Trace(reduce_luma(luma), just_seen(), seen_here())
             if last is not None and last.trace is not None:
-                motion = motion_between(last.trace.luma, reduced, size, last.trace.known)
-                known = motion.known
-            trace = _Trace(reduced, known)
+                past = last.trace
+                motion = motion_between(past.luma, trace.luma, size, past.known, past.seen_at)
+                trace = replace(trace, known=motion.known, seen_at=motion.seen_at)
         self._last = _Seen(size, time, drawn, trace)
         return last is not None, motion
 

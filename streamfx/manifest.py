@@ -16,10 +16,12 @@ FORMAT: Literal[1] = 1
 GENERATOR = "generator.onnx"
 STYLE_ENCODER = "style_encoder.onnx"
 MAPPING = "mapping.onnx"
+BRUSHWORK = "brushwork/"
 
 _MEMBER_NAMES = (
     r"(generator|style_encoder|mapping)\.onnx"
     r"|thumbnails/[a-z0-9-]+\.(jpg|png)"
+    r"|brushwork/[a-z0-9-]+\.jpg"
     r"|training/[a-z0-9_-]+\.safetensors"
 )
 
@@ -56,11 +58,24 @@ class Network(_Model):
             margin=self.margin,
             stride=self.stride,
             motion="motion" in self.inputs,
+            texture="texture" in self.inputs,
         )
 
 
+class Brushwork(_Model):
+    """The marks of a style's paint, see `streamfx.brushwork`.
+
+    Attributes:
+        swatches: the member that holds them.
+        amount: deviation of the texture on a picture, levels of 255.
+    """
+
+    swatches: MemberName
+    amount: Annotated[float, Field(ge=0, le=32, allow_inf_nan=False)]
+
+
 class Style(_Model):
-    """One style: whose picture it is taken from, and its code for the generator."""
+    """One style: whose picture it is taken from, its code for the generator, and its marks."""
 
     name: Slug
     title: Text
@@ -70,6 +85,7 @@ class Style(_Model):
     licence: Text
     code: tuple[Number, ...]
     thumbnail: MemberName | None = None
+    brushwork: Brushwork | None = None
 
     @property
     def vector(self) -> NDArray[np.float32]:
@@ -112,4 +128,6 @@ class Manifest(_Model):
                 )
             if style.thumbnail is not None and style.thumbnail not in self.members:
                 raise ValueError(f"the thumbnail of {style.name} is not among the members")
+            if style.brushwork is not None and style.brushwork.swatches not in self.members:
+                raise ValueError(f"the brushwork of {style.name} is not among the members")
         return self

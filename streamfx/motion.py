@@ -31,6 +31,8 @@ _SETTLED = 8
 # Levels of difference between the moved past and the present: believed below the first,
 # disbelieved above the second.
 _BELIEVED, _DISBELIEVED = 6.0, 16.0
+# Below this belief a thing has just come into sight.
+_SEEN = 0.5
 # Levels by which a motion must explain a frame better than none does: noise moves nothing.
 _GAIN = 1.0
 
@@ -44,11 +46,14 @@ class Motion:
         trust: float32 [1, 1, H/2, W/2], 0.._PERSISTENCE.
         known: float32 [180, 320], how long each thing in the frame has been in sight: 1 = for
             `_SETTLED` frames or more. Not the graph's; see `motion_between`.
+        seen_at: float32 [180, 320, 2], the (x, y) in pixels of the reduction where each thing in
+            the frame came into sight. Not the graph's; see `streamfx.brushwork`.
     """
 
     motion: Floats
     trust: Floats
     known: Floats
+    seen_at: Floats
 
     def inputs(self, strength: float) -> dict[str, Floats]:
         """The graph's inputs at a strength, 0..1: what is not restyled must not be held."""
@@ -65,13 +70,20 @@ def just_seen() -> Floats:
     return np.full(_SIZE[::-1], 1 / _SETTLED, np.float32)
 
 
-def motion_between(previous: Luma, current: Luma, size: tuple[int, int], known: Floats) -> Motion:
+def seen_here() -> Floats:
+    """`Motion.seen_at` of a stream's first frame."""
+    return _pixels(*_SIZE[::-1])
+
+
+def motion_between(
+    previous: Luma, current: Luma, size: tuple[int, int], known: Floats, seen_at: Floats
+) -> Motion:
     """Where the things of the current frame were, and whether they were there at all.
 
     Args:
         previous, current: `reduce_luma` of two frames of one size.
         size: (height, width) of those frames.
-        known: `Motion.known` of the previous frame.
+        known, seen_at: see `Motion`; those of the previous frame.
     """
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
     search.setFinestScale(_FINEST_SCALE)
@@ -88,6 +100,8 @@ def motion_between(previous: Luma, current: Luma, size: tuple[int, int], known: 
     there = here + flow
     believed[((there < 0) | (there > (width - 1, height - 1))).any(-1)] = 0
     x, y = cv2.split(there)
+    came = cv2.remap(seen_at, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    came[believed < _SEEN] = here[believed < _SEEN]
     believed *= cv2.remap(known, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     half = (size[1] // 2, size[0] // 2)
     flow *= np.array([2 / width, 2 / height], np.float32)
@@ -97,6 +111,7 @@ def motion_between(previous: Luma, current: Luma, size: tuple[int, int], known: 
         motion=np.asarray(motion, np.float32)[None],
         trust=np.asarray(trust, np.float32)[None, None],
         known=np.minimum(believed + np.float32(1 / _SETTLED), 1),
+        seen_at=np.asarray(came, np.float32),
     )
 
 

@@ -24,12 +24,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from streamfx.brushwork import decode_swatches
 from streamfx.encoder import StyleEncoder, read_encoder
 from streamfx.engines.errors import EngineError
 from streamfx.engines.graph import read_spec
 from streamfx.errors import InputError
 from streamfx.latents import MappingNetwork, read_mapping
 from streamfx.manifest import (
+    BRUSHWORK,
     FORMAT,
     GENERATOR,
     MAPPING,
@@ -370,5 +372,9 @@ def _check_content(name: str, data: bytes, manifest: Manifest) -> None:
             read_encoder(data, network.style_size)
         elif name == MAPPING:
             read_mapping(data, network.style_size)
+        elif name.startswith(BRUSHWORK):
+            decode_swatches(data, name)
     except EngineError as error:
         raise _Refused(f"{name}: {error}") from error
+    except InputError as error:
+        raise _Refused(str(error)) from error

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamfx import engines
+from streamfx.brushwork import Brushwork
 from streamfx.color import even, frame_from_rgb, frame_to_rgb
 from streamfx.engines.base import Precision
 from streamfx.engines.graph import read_spec
@@ -91,6 +92,7 @@ class Stylizer:
         self._spec = read_spec(self._graph)
         self._engines: OrderedDict[Size, engines.Engine] = OrderedDict()
         self._follower = Follower(self._spec.motion)
+        self._brushwork = Brushwork.of(self.pack)
         # What the last frame left for the next one, and arrays that may be written over.
         self._past: Tensors | None = None
         self._spare: Tensors = {}
@@ -258,6 +260,10 @@ class Stylizer:
             inputs |= past
         if motion is not None:
             inputs |= motion.inputs(self.strength)
+        if self._spec.texture:
+            seen_at = None if motion is None else motion.seen_at
+            size = (frame.height, frame.width)
+            inputs |= self._brushwork.inputs(self._code[0], size, seen_at)
         for name, spec in engine.inputs.items():
             if name not in inputs:
                 inputs[name] = np.zeros(spec.shape, spec.dtype)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from onnx import TensorProto
 from safetensors.torch import save as save_tensors
 from torch import nn
 
+from streamfx.brushwork import Paint, encode_swatches
 from streamfx.engines.contract import GraphSpec
 from streamfx.latents import LATENT_SIZE
 from streamfx.manifest import GENERATOR, MAPPING, STYLE_ENCODER
@@ -111,6 +113,7 @@ def export_pack(
     figures: dict[str, Any],
     thumbnails: dict[str, bytes] | None = None,
     mapping: Mapping | None = None,
+    brushwork: Sequence[Paint] = (),
 ) -> Pack:
     """Write the style pack of a run.
 
@@ -118,6 +121,7 @@ def export_pack(
         figures: what was measured, for the manifest.
         thumbnails: JPEG data by style name.
         mapping: what latent styles and variations come from; None = the pack has none.
+        brushwork: of every style, in the order of the recipe; none = the styles have none.
 
     Raises:
         InputError: the pack cannot be written there.
@@ -134,6 +138,9 @@ def export_pack(
     if mapping is not None:
         members[MAPPING] = export_mapping(mapping)
         members["training/mapping.safetensors"] = _weights(mapping)
+    painted = dict(zip(recipe.styles, brushwork, strict=True)) if brushwork else {}
+    for name, paint in painted.items():
+        members[_swatches(name)] = encode_swatches(paint.swatches)
     styles = []
     codes = networks.codes.weight.detach().numpy()
     for code, (name, entry) in zip(codes, recipe.styles.items(), strict=True):
@@ -147,6 +154,9 @@ def export_pack(
                 "licence": entry.licence,
                 "code": [round(float(number), 5) for number in code],
                 "thumbnail": f"thumbnails/{name}.jpg" if name in thumbnails else None,
+                "brushwork": {"swatches": _swatches(name), "amount": painted[name].amount}
+                if name in painted
+                else None,
             }
         )
     manifest = {
@@ -164,6 +174,10 @@ def export_pack(
         "figures": figures,
     }
     return write_pack(path, manifest, members)
+
+
+def _swatches(style: str) -> str:
+    return f"brushwork/{style}.jpg"
 
 
 def _weights(module: nn.Module) -> bytes:

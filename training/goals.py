@@ -34,6 +34,10 @@ class Goals:
     deviations: Tensor
     lumas: Tensor
 
+    def cpu(self) -> Goals:
+        """The same in the host's memory."""
+        return Goals(self.means.cpu(), self.deviations.cpu(), self.lumas.cpu())
+
     def rows(self, chosen: Tensor) -> Goals:
         """Those of the paintings `chosen` [P]."""
         return Goals(self.means[chosen], self.deviations[chosen], self.lumas[chosen])

@@ -44,7 +44,7 @@ class GeneratorConfig:
 
     @property
     def graph(self) -> GraphSpec:
-        return GraphSpec(self.style_size, margin=MARGIN, stride=STRIDE, motion=True)
+        return GraphSpec(self.style_size, margin=MARGIN, stride=STRIDE, motion=True, texture=True)
 
 
 WIDTHS = {
@@ -159,7 +159,8 @@ class PlanesGraph(nn.Module):
 
     Casts, unshuffling, exposure and focus, the edge margin, padding to the stride and the crop are
     inside, and so is what holds the picture steady: each pixel is mixed with what the thing that
-    it shows looked like a frame before. See `streamfx.engines.contract` for the tensors.
+    it shows looked like a frame before. Brushwork comes last, so that the past has none and it is
+    never moved twice. See `streamfx.engines.contract` for the tensors.
     """
 
     def __init__(self, generator: Generator) -> None:
@@ -177,6 +178,7 @@ class PlanesGraph(nn.Module):
         past_c: Tensor,
         motion: Tensor,
         trust: Tensor,
+        texture: Tensor,
     ) -> tuple[Tensor, ...]:
         luma = F.pixel_unshuffle(y.float(), 2)
         planes = torch.cat([luma, u.float(), v.float()], dim=1) / 255.0
@@ -198,8 +200,9 @@ class PlanesGraph(nn.Module):
         chroma = chroma + trust * (sample(past_c, motion) - chroma)
         # Rounded at the very end: rounded within the loop, a small error would stay for good.
         luma = F.pixel_shuffle(luma, 2)
+        shown = torch.clamp(luma + amount * texture, 0.0, 255.0)
         u_out, v_out = (torch.round(chroma[:, i : i + 1]).to(torch.uint8) for i in range(2))
-        return torch.round(luma).to(torch.uint8), u_out, v_out, luma, chroma
+        return torch.round(shown).to(torch.uint8), u_out, v_out, luma, chroma
 
 
 def _to_planes(ycc: Tensor) -> Tensor:

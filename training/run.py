@@ -24,6 +24,7 @@ from streamfx.demo import draw
 from streamfx.errors import InputError
 from streamfx.sheets import contact_sheet
 from streamfx.styles import Pack
+from streamfx.training.brushwork import fit_brushwork
 from streamfx.training.color import planes_to_rgb, rgb_to_planes
 from streamfx.training.export import export_pack
 from streamfx.training.goodness import how_good
@@ -137,8 +138,10 @@ def _finish(trainer: Trainer, output: Path, console: Console) -> Pack:
         sight=Sight(trainer.average.generator, library.contents),
     )
     figures["mapping_distance"] = round(distance, 4)
+    console.print("cutting the brushwork of the styles")
+    brushwork = fit_brushwork(trainer.average, library, trainer.goals.cpu(), recipe.seed)
     thumbnails = _thumbnails(trainer.average, recipe)
-    pack = export_pack(output, recipe, trainer.average, figures, thumbnails, mapping)
+    pack = export_pack(output, recipe, trainer.average, figures, thumbnails, mapping, brushwork)
     for style in library.styles[: library.catalogue]:
         goodness = how_good(pack, style.name, style.paintings, library.contents)
         console.print(f"{style.name}: {goodness}")

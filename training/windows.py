@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import cv2
 import numpy as np
 import torch
@@ -12,6 +14,7 @@ from streamfx.training.library import Library
 from streamfx.training.recipes import DataConfig
 
 ENCODER_SIDE = 256
+Value = TypeVar("Value", np.uint8, np.float32)
 
 
 def draw_styles(
@@ -44,8 +47,8 @@ def patch(random: np.random.Generator, painting: NDArray[np.uint8], side: int) -
     return part[:, ::-1] if random.random() < 0.5 else part
 
 
-def window(random: np.random.Generator, picture: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """A square part of a picture [H,W,3], of `side` pixels."""
+def window(random: np.random.Generator, picture: NDArray[Value], side: int) -> NDArray[Value]:
+    """A square part of a picture [H,W,...], of `side` pixels."""
     top = int(random.integers(picture.shape[0] - side + 1))
     left = int(random.integers(picture.shape[1] - side + 1))
     return picture[top : top + side, left : left + side]

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from streamfx import engines
+from streamfx.brushwork import Brushwork
 from streamfx.device.frames import DeviceFrame, SurfacePool
 from streamfx.engines.base import TensorSpec
 from streamfx.engines.cuda import Cuda, DeviceArray
@@ -58,7 +59,8 @@ class DeviceStylizer:
     """Restyles the frames of one stream that lie on the GPU; the counterpart of `Stylizer`.
 
     Pictures never leave the GPU. What does is a copy of the luma, from which scene cuts and the
-    motion are read on the CPU; what comes is the motion. One thread at a time may call it.
+    motion are read on the CPU; what comes is the motion and the brushwork. One thread at a time
+    may call it.
 
     Args:
         look: whose style, code and strength count, frame by frame; they may be set from any
@@ -77,6 +79,7 @@ class DeviceStylizer:
         self._stream = cuda.create_stream()
         self._closed = False
         self._follower = Follower(self._spec.motion)
+        self._brushwork = Brushwork.of(look.pack)
         self._engine: DeviceEngine | None = None
         self._pool: SurfacePool | None = None
         self._size: Size | None = None
@@ -139,6 +142,9 @@ class DeviceStylizer:
                 inputs |= self._past
             if motion is not None:
                 inputs |= motion.inputs(strength)
+            if self._spec.texture:
+                seen_at = None if motion is None else motion.seen_at
+                inputs |= self._brushwork.inputs(self._look.code, pool.size, seen_at)
             for name, spec in engine.inputs.items():
                 if name not in inputs:
                     inputs[name] = _zeros(spec)

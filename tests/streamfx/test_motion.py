@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from streamfx.engines.contract import GraphSpec
-from streamfx.motion import Motion, motion_between, reduce_luma
+from streamfx.motion import Motion, motion_between, reduce_luma, seen_here
 
 LONG = np.ones((180, 320), np.float32)  # all has been in sight for long
 SPEC = GraphSpec(style_size=4, state_channels=2, motion=True)
@@ -37,7 +37,7 @@ def test_a_shift_is_found(size: tuple[int, int], dx: int, dy: int) -> None:
     previous = world[20 : 20 + height, 20 : 20 + width]
     # What the current frame shows at p, the last one showed at p + (dx, dy).
     current = world[20 + dy : 20 + dy + height, 20 + dx : 20 + dx + width]
-    found = motion_between(reduce_luma(previous), reduce_luma(current), size, LONG)
+    found = motion_between(reduce_luma(previous), reduce_luma(current), size, LONG, seen_here())
     shapes = SPEC.input_shapes(height, width)
     for name, array in (("motion", found.motion), ("trust", found.trust)):
         assert array.dtype == np.float32 and array.flags.c_contiguous
@@ -55,7 +55,9 @@ def test_motion_and_trust_lie_where_the_things_are() -> None:
     current = previous.copy()
     current[:, 160:] = world[:, 168:328]
     current[40:80, 40:80] = 255 - current[40:80, 40:80]
-    found = motion_between(reduce_luma(previous), reduce_luma(current), (180, 320), LONG)
+    found = motion_between(
+        reduce_luma(previous), reduce_luma(current), (180, 320), LONG, seen_here()
+    )
     across = displacement(found, (180, 320))[..., 0]
     np.testing.assert_allclose(across[60:85, :70], 0, atol=0.5)
     np.testing.assert_allclose(across[:, 90:150], 8, atol=1)
@@ -69,7 +71,9 @@ def test_noise_moves_nothing() -> None:
     rng = np.random.default_rng(0)
     still = texture(360, 640)
     noisy = [np.clip(still + rng.normal(0, 4, still.shape), 0, 255).astype(np.uint8) for _ in "ab"]
-    found = motion_between(reduce_luma(noisy[0]), reduce_luma(noisy[1]), (360, 640), LONG)
+    found = motion_between(
+        reduce_luma(noisy[0]), reduce_luma(noisy[1]), (360, 640), LONG, seen_here()
+    )
     assert np.abs(displacement(found, (360, 640))).max() < 1e-3
     assert found.trust.min() > 0.7
 
@@ -77,6 +81,6 @@ def test_noise_moves_nothing() -> None:
 @pytest.mark.parametrize("size", [(16, 16), (16, 2000), (2000, 16)])
 def test_the_smallest_and_the_longest_frames(size: tuple[int, int]) -> None:
     luma = reduce_luma(texture(*size))
-    found = motion_between(luma, luma, size, LONG)
+    found = motion_between(luma, luma, size, LONG, seen_here())
     assert found.motion.shape == SPEC.input_shapes(*size)["motion"]
     np.testing.assert_allclose(displacement(found, size), 0, atol=1e-2)

@@ -1,0 +1,200 @@
+"""Brushwork: marks of a style's own paint on all that a picture shows.
+
+A network that draws a thing alike wherever it lies has nothing to hang a mark on where a picture
+is smooth. A painting has marks there too. So each style of a pack holds swatches of its painting's
+fine structure; they are woven into one texture as large as the frame, which is laid on what is
+seen: each thing carries along what lay where it came into sight (`streamfx.motion`).
+
+The weave is after Efros and Freeman, "Image Quilting for Texture Synthesis and Transfer" (2001),
+with seams that are faded over instead of cut.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from streamfx.errors import InputError
+from streamfx.pictures import decode_picture
+
+if TYPE_CHECKING:
+    from streamfx.styles import Pack
+
+Floats = NDArray[np.float32]
+Size = tuple[int, int]
+
+# Pixels of the frame in which a swatch is as large as it is kept. In others it is scaled, so that
+# marks have their size relative to the picture.
+AREA = 1280 * 720
+SIDE = 96  # of a swatch
+MOST_SWATCHES = 64
+# Levels of a stored swatch, around 128, for one deviation.
+_UNIT = 24.0
+_SEAM = 0.2  # of a swatch's side that fades over into its neighbour
+_LEAST_SIDE = 8
+_NEAREST = 3  # styles at most whose marks a code has
+_LEAST_SHARE = 0.01
+_KEPT = 4  # textures
+
+
+def encode_swatches(swatches: Floats) -> bytes:
+    """Swatches [P,96,96] of deviation one, as `decode_swatches` reads them: a grey JPEG."""
+    levels = np.clip(np.rint(swatches * _UNIT + 128), 0, 255).astype(np.uint8)
+    _, data = cv2.imencode(".jpg", levels.reshape(-1, SIDE), [cv2.IMWRITE_JPEG_QUALITY, 92])
+    return data.tobytes()
+
+
+def decode_swatches(data: bytes, name: str) -> Floats:
+    """Swatches [P,96,96] with a mean of zero and a deviation of one each.
+
+    Raises:
+        InputError: it is no column of 1 to 64 squares of 96 pixels.
+    """
+    picture = decode_picture(
+        data, name, formats=("JPEG",), most_pixels=MOST_SWATCHES * SIDE * SIDE
+    )[..., 0]
+    if picture.shape[1] != SIDE or picture.shape[0] % SIDE:
+        raise InputError(f"{name} is not a column of squares of {SIDE} pixels")
+    swatches = picture.reshape(-1, SIDE, SIDE).astype(np.float32)
+    swatches -= swatches.mean((1, 2), keepdims=True)
+    return np.asarray(swatches / np.maximum(swatches.std((1, 2), keepdims=True), 1), np.float32)
+
+
+def weave(swatches: Floats, size: Size, seed: int = 0) -> Floats:
+    """A texture [H,W] of deviation about one from swatches [P,n,n]; the same seed, the same."""
+    height, width = size
+    side = max(_LEAST_SIDE, round(swatches.shape[1] * (height * width / AREA) ** 0.5))
+    scaled = [cv2.resize(each, (side, side), interpolation=cv2.INTER_AREA) for each in swatches]
+    seam = max(2, round(_SEAM * side))
+    step = side - seam
+    edge = np.minimum((np.arange(side) + 0.5) / seam, 1)
+    fade = np.sin(np.pi / 2 * np.minimum(edge, edge[::-1]))
+    window = (fade[:, None] * fade).astype(np.float32)
+    random = np.random.default_rng(seed)
+    sums = np.zeros((height + 2 * side, width + 2 * side), np.float32)
+    powers = np.zeros_like(sums)
+    for top in range(0, height + side, step):
+        # Each row begins elsewhere: no seam runs down the whole frame.
+        for left in range(int(random.integers(step)), width + side, step):
+            place = slice(top, top + side), slice(left, left + side)
+            sums[place] += window * scaled[int(random.integers(len(scaled)))]
+            powers[place] += window**2
+    inside = slice(side, side + height), slice(side, side + width)
+    return np.asarray(sums[inside] / np.sqrt(powers[inside]), np.float32)
+
+
+def lay(texture: Floats, seen_at: Floats | None) -> Floats:
+    """A texture [H,W] as it lies on what a frame shows, [H,W].
+
+    Args:
+        seen_at: float32 [h,w,2], the (x, y) where each thing came into sight, in pixels of a
+            reduced frame (`Motion.seen_at`); None = everything did where it is.
+    """
+    if seen_at is None:
+        return texture
+    height, width = texture.shape
+    scale = np.array([width / seen_at.shape[1], height / seen_at.shape[0]], np.float32)
+    x, y = cv2.split(cv2.resize((seen_at + 0.5) * scale - 0.5, (width, height)))
+    laid = cv2.remap(texture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(laid, np.float32)
+
+
+@dataclass(frozen=True)
+class Paint:
+    """The brushwork of one style.
+
+    Attributes:
+        code: float32 [S].
+        swatches: see `decode_swatches`.
+        amount: deviation of the texture on a picture, levels of 255.
+    """
+
+    code: Floats
+    swatches: Floats
+    amount: float
+
+
+class Brushwork:
+    """The textures of the styles of a pack, and of codes between them.
+
+    A code has the marks of the styles nearest to it, by inverse distances (Shepard, "A
+    Two-dimensional Interpolation Function for Irregularly-spaced Data", 1968): a listed style has
+    its own alone. One thread at a time uses it.
+    """
+
+    def __init__(self, paints: Sequence[Paint]) -> None:
+        self._paints = tuple(paints)
+        self._woven: OrderedDict[tuple[int, Size], Floats] = OrderedDict()
+        self._last: tuple[bytes, Size, Floats] | None = None
+
+    @classmethod
+    def of(cls, pack: Pack) -> Brushwork:
+        """That of a pack's styles; none where they have none.
+
+        Raises:
+            InputError: the pack has changed since it was opened.
+        """
+        return cls(
+            [
+                Paint(
+                    style.vector,
+                    decode_swatches(pack.read(style.brushwork.swatches), style.brushwork.swatches),
+                    style.brushwork.amount,
+                )
+                for style in pack.styles
+                if style.brushwork is not None
+            ]
+        )
+
+    def inputs(self, code: Floats, size: Size, seen_at: Floats | None) -> dict[str, Floats]:
+        """The graph's input `texture` for a frame (see `streamfx.engines.contract`), N = 1;
+        nothing where there is no brushwork.
+
+        Args:
+            code: float32 [S].
+            size: (height, width) of the frame.
+            seen_at: see `lay`.
+        """
+        if not self._paints:
+            return {}
+        key = code.tobytes()
+        if self._last is None or self._last[:2] != (key, size):
+            self._last = key, size, self._mixed(code, size)
+        return {"texture": lay(self._last[2], seen_at)[None, None]}
+
+    def _mixed(self, code: Floats, size: Size) -> Floats:
+        shares = self._shares(code)
+        amount = sum(share * self._paints[index].amount for index, share in shares.items())
+        # Textures know nothing of each other: their powers add up.
+        power = sum(share**2 for share in shares.values())
+        mixed = np.zeros(size, np.float32)
+        for index, share in shares.items():
+            mixed += np.float32(share * amount / power**0.5) * self._texture_of(index, size)
+        return mixed
+
+    def _shares(self, code: Floats) -> dict[int, float]:
+        squares = np.array([float(np.sum((paint.code - code) ** 2)) for paint in self._paints])
+        weights = 1 / (squares + 1e-6) ** 2
+        nearest = np.argsort(-weights)[:_NEAREST]
+        shares = weights[nearest] / weights[nearest].sum()
+        return {
+            int(index): float(share)
+            for index, share in zip(nearest, shares, strict=True)
+            if share >= _LEAST_SHARE
+        }
+
+    def _texture_of(self, index: int, size: Size) -> Floats:
+        key = index, size
+        if key in self._woven:
+            self._woven.move_to_end(key)
+        else:
+            self._woven[key] = weave(self._paints[index].swatches, size, seed=index)
+            if len(self._woven) > _KEPT:
+                self._woven.popitem(last=False)
+        return self._woven[key]

@@ -1,0 +1,114 @@
+"""The brushwork of a run's styles: swatches cut from their paintings, and how much of it to lay."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional as F
+
+from streamfx.brushwork import (
+    AREA,
+    SIDE,
+    Floats,
+    Paint,
+    decode_swatches,
+    encode_swatches,
+    weave,
+)
+from streamfx.pictures import scale_to_area
+from streamfx.training.abstraction import luma
+from streamfx.training.color import planes_to_rgb, rgb_to_planes
+from streamfx.training.exposure import focus
+from streamfx.training.goals import Goals
+from streamfx.training.library import Library
+from streamfx.training.networks import Networks
+from streamfx.training.perceptual import ContentNetwork
+from streamfx.training.windows import window
+
+Pictures = NDArray[np.uint8]
+
+SWATCHES = 16
+_CUT = 400  # of which the most even are kept
+_REACH = 4.0  # deviation of the Gaussian that fine structure stands out from, pixels
+_BLOCKS = 4  # a swatch's side in parts, all of which are to have marks
+_AMOUNTS = (0.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 12.0)
+_CONTENTS = 12
+_SCALE = 5 / 9  # of a content, to a whole view of it (see `streamfx.training.views`)
+
+
+def cut_swatches(paintings: Sequence[Pictures], seed: int) -> Floats:
+    """Swatches [P,96,96] of deviation one of paintings, uint8 RGB [H,W,3].
+
+    Of many squares of the luma, less what is broader than a brush, the most even are kept that
+    have about as much of it as is usual: with paint all over, and no outline of what is shown.
+    """
+    random = np.random.default_rng(seed)
+    reliefs = [_relief(painting) for painting in paintings]
+    squares = np.stack(
+        [window(random, reliefs[index % len(reliefs)], SIDE) for index in range(_CUT)]
+    )
+    powers = squares.reshape(_CUT, _BLOCKS, SIDE // _BLOCKS, _BLOCKS, SIDE // _BLOCKS)
+    blocks = np.sqrt(np.square(powers).mean((2, 4))).reshape(_CUT, -1)
+    # A level more keeps what is all but flat from being far from everything.
+    unevenness = np.abs(np.log((blocks + 1) / (np.median(blocks) + 1))).max(1)
+    best = squares[np.argsort(unevenness, kind="stable")[:SWATCHES]]
+    best = best - best.mean((1, 2), keepdims=True)
+    return np.asarray(best / np.maximum(best.std((1, 2), keepdims=True), 1e-3), np.float32)
+
+
+def _relief(painting: Pictures) -> Floats:
+    """The fine structure of a painting's luma [H,W], at the size of `AREA`."""
+    height, width = painting.shape[:2]
+    # Long pictures are enlarged until a swatch fits in.
+    area = max(AREA, height * width * ((SIDE + 1) / min(height, width)) ** 2)
+    grey = luma(scale_to_area(painting, area).astype(np.float32))
+    return np.asarray(grey - cv2.GaussianBlur(grey, (0, 0), _REACH), np.float32)
+
+
+@torch.no_grad()
+def fit_brushwork(networks: Networks, library: Library, goals: Goals, seed: int) -> list[Paint]:
+    """The brushwork of every catalogue style.
+
+    Laid is the amount with which restyled contents come nearest to the style by the mean of its
+    distances in colour and in grey, measured as the style term does.
+    """
+    features = ContentNetwork()
+    step = max(1, len(library.contents) // _CONTENTS)
+    side = int(library.contents.shape[1] * _SCALE) // 16 * 16
+    views = np.stack(
+        [
+            cv2.resize(content, (side, side), interpolation=cv2.INTER_AREA)
+            for content in library.contents[::step][:_CONTENTS]
+        ]
+    )
+    planes = rgb_to_planes(torch.from_numpy(views).movedim(-1, 1).float() / 255)
+    paints = []
+    for number, style in enumerate(library.styles[: library.catalogue]):
+        # As they will be once they have been stored.
+        swatches = decode_swatches(encode_swatches(cut_swatches(style.paintings, seed)), style.name)
+        texture = torch.from_numpy(weave(swatches, (side, side)))
+        code = networks.codes.weight[number].detach()
+        plain = networks.generator(
+            planes, code.expand(len(planes), -1), planes.new_ones(len(planes), 1),
+            focus(planes[:, :4]),
+        )  # fmt: skip
+        goal = goals.rows(torch.full((len(planes),), number))
+        distances = [_distance(plain, amount * texture, goal, features) for amount in _AMOUNTS]
+        amount = _AMOUNTS[int(np.argmin(distances))]
+        paints.append(Paint(code.numpy(), swatches, amount))
+    return paints
+
+
+def _distance(
+    plain: torch.Tensor, texture: torch.Tensor, goal: Goals, features: ContentNetwork
+) -> float:
+    """Mean style distance of restyled planes [N,6,h,w] under a texture [2h,2w] in levels."""
+    cells = F.pixel_unshuffle(texture[None, None] / 255, 2)
+    laid = torch.cat([plain[:, :4] + cells, plain[:, 4:]], 1)
+    rgb = planes_to_rgb(laid.clamp(0, 1)).clamp(0, 1)
+    in_colour = goal.distance(features(rgb), in_grey=False)
+    return float(in_colour + goal.distance(features(goal.grey(rgb)), in_grey=True))
