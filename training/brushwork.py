@@ -70,12 +70,15 @@ def _relief(painting: Pictures) -> Floats:
 
 
 @torch.no_grad()
-def fit_brushwork(networks: Networks, library: Library, goals: Goals, seed: int) -> list[Paint]:
+def fit_brushwork(
+    networks: Networks, library: Library, goals: Goals, most: float, seed: int
+) -> list[Paint]:
     """The brushwork of every catalogue style.
 
-    Laid is the amount with which restyled contents come nearest to the style by the mean of its
-    distances in colour and in grey, measured as the style term does.
+    Laid is the amount, at most `most` levels, with which restyled contents come nearest to the
+    style by its distances in colour and in grey, measured as the style term does.
     """
+    amounts = [amount for amount in _AMOUNTS if amount <= most]
     features = ContentNetwork()
     step = max(1, len(library.contents) // _CONTENTS)
     side = int(library.contents.shape[1] * _SCALE) // 16 * 16
@@ -97,8 +100,8 @@ def fit_brushwork(networks: Networks, library: Library, goals: Goals, seed: int)
             focus(planes[:, :4]),
         )  # fmt: skip
         goal = goals.rows(torch.full((len(planes),), number))
-        distances = [_distance(plain, amount * texture, goal, features) for amount in _AMOUNTS]
-        amount = _AMOUNTS[int(np.argmin(distances))]
+        distances = [_distance(plain, amount * texture, goal, features) for amount in amounts]
+        amount = amounts[int(np.argmin(distances))]
         paints.append(Paint(code.numpy(), swatches, amount))
     return paints
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from streamfx.brushwork import Paint
 from streamfx.demo import draw
 from streamfx.errors import InputError
 from streamfx.sheets import contact_sheet
@@ -138,8 +139,12 @@ def _finish(trainer: Trainer, output: Path, console: Console) -> Pack:
         sight=Sight(trainer.average.generator, library.contents),
     )
     figures["mapping_distance"] = round(distance, 4)
-    console.print("cutting the brushwork of the styles")
-    brushwork = fit_brushwork(trainer.average, library, trainer.goals.cpu(), recipe.seed)
+    brushwork: list[Paint] = []
+    if recipe.brushwork:
+        console.print("cutting the brushwork of the styles")
+        brushwork = fit_brushwork(
+            trainer.average, library, trainer.goals.cpu(), recipe.brushwork, recipe.seed
+        )
     thumbnails = _thumbnails(trainer.average, recipe)
     pack = export_pack(output, recipe, trainer.average, figures, thumbnails, mapping, brushwork)
     for style in library.styles[: library.catalogue]:

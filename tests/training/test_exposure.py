@@ -122,7 +122,7 @@ def test_the_graph_exposes_as_the_training_does() -> None:
     h, w = u.shape[2:]
     nothing = (
         torch.zeros(1, 1, 2 * h, 2 * w), torch.zeros(1, 2, h, w), torch.zeros(1, h, w, 2),
-        torch.zeros(1, 1, h, w),
+        torch.zeros(1, 1, h, w), torch.zeros(1, 1, 2 * h, 2 * w),
     )  # fmt: skip
     style = torch.zeros(1, 64)
     with torch.no_grad():

@@ -34,6 +34,7 @@ RECIPE = Recipe.model_validate(
             "stripes": {"picture": "stripes.png", "title": "Stripes"},
             "dots": {"picture": "dots.png", "title": "Dots"},
         },
+        "brushwork": 5,
         "data": {
             "max_pictures": 3,
             "window": 96,
@@ -239,6 +240,8 @@ def test_a_run_makes_a_pack_that_restyles(folders: tuple[Path, Path], tmp_path: 
     pack = train(RECIPE, *folders, output, run, console=Console(file=StringIO()))
     assert [style.name for style in pack.styles] == ["stripes", "dots"]
     assert pack.manifest.figures["iterations"] == 6
+    brushwork = [style.brushwork for style in pack.styles]
+    assert all(laid is not None and laid.amount <= 5 for laid in brushwork)
     assert list((run / "samples").glob("*.jpg"))
     for line in (run / "log.jsonl").read_text().splitlines():
         json.loads(line)

@@ -166,6 +166,8 @@ class Recipe(_Strict):
         base: the pack whose networks the run starts from; None = from nothing.
         styles: by name; a recipe that names none makes one style of a folder's pictures, see
             `Recipe.of_folder`.
+        brushwork: most levels of a style's own marks to lay on its pictures, see
+            `streamfx.brushwork`; 0 = none.
     """
 
     name: str = Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")
@@ -174,6 +176,7 @@ class Recipe(_Strict):
     base: str | None = None
     seed: int = Field(0, ge=0)
     styles: dict[str, StyleEntry] = Field(default_factory=dict)
+    brushwork: float = Field(0, ge=0, le=12)
     data: DataConfig = DataConfig()
     teacher: TeacherConfig = TeacherConfig()
     losses: LossWeights = LossWeights()
