@@ -27,6 +27,7 @@ from streamfx.training.goals import Goals
 from streamfx.training.library import Library
 from streamfx.training.networks import Networks
 from streamfx.training.perceptual import ContentNetwork
+from streamfx.training.views import VIEW_SIDE
 from streamfx.training.windows import window
 
 Pictures = NDArray[np.uint8]
@@ -37,7 +38,6 @@ _REACH = 4.0  # deviation of the Gaussian that fine structure stands out from, p
 _BLOCKS = 4  # a swatch's side in parts, all of which are to have marks
 _AMOUNTS = (0.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 12.0)
 _CONTENTS = 12
-_SCALE = 5 / 9  # of a content, to a whole view of it (see `streamfx.training.views`)
 
 
 def cut_swatches(paintings: Sequence[Pictures], seed: int) -> Floats:
@@ -81,7 +81,7 @@ def fit_brushwork(
     amounts = [amount for amount in _AMOUNTS if amount <= most]
     features = ContentNetwork()
     step = max(1, len(library.contents) // _CONTENTS)
-    side = int(library.contents.shape[1] * _SCALE) // 16 * 16
+    side = int(library.contents.shape[1] * VIEW_SIDE) // 16 * 16
     views = np.stack(
         [
             cv2.resize(content, (side, side), interpolation=cv2.INTER_AREA)
@@ -109,7 +109,7 @@ def fit_brushwork(
 def _distance(
     plain: torch.Tensor, texture: torch.Tensor, goal: Goals, features: ContentNetwork
 ) -> float:
-    """Mean style distance of restyled planes [N,6,h,w] under a texture [2h,2w] in levels."""
+    """Style distance, in colour and in grey together, of restyled planes [N,6,h,w] under a texture [2h,2w] in levels."""
     cells = F.pixel_unshuffle(texture[None, None] / 255, 2)
     laid = torch.cat([plain[:, :4] + cells, plain[:, 4:]], 1)
     rgb = planes_to_rgb(laid.clamp(0, 1)).clamp(0, 1)
