@@ -109,7 +109,7 @@ def fit_brushwork(
 def _distance(
     plain: torch.Tensor, texture: torch.Tensor, goal: Goals, features: ContentNetwork
 ) -> float:
-    """Style distance, in colour and in grey together, of restyled planes [N,6,h,w] under a texture [2h,2w] in levels."""
+    """Style distances in colour and in grey, their sum: planes [N,6,h,w], texture [2h,2w]."""
     cells = F.pixel_unshuffle(texture[None, None] / 255, 2)
     laid = torch.cat([plain[:, :4] + cells, plain[:, 4:]], 1)
     rgb = planes_to_rgb(laid.clamp(0, 1)).clamp(0, 1)
