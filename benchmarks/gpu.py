@@ -98,7 +98,7 @@ def subject_of(pack: Pack, size: Size, folder: Path) -> Subject:
     follower = Follower(spec.motion)
     frames = []
     for frame in first_frames(clip):
-        _, motion = follower(frame.y, frame.time)
+        motion = follower(frame.y, frame.time).motion
         frames.append(still | planes(frame) | (motion.inputs(1.0) if motion else {}))
     subject = Subject(pack.path, clip, size, graph, frames)
     reference = one(subject, "onnxruntime", resident=False, precision="fp32")

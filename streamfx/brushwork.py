@@ -2,8 +2,8 @@
 
 A network that draws a thing alike wherever it lies has nothing to hang a mark on where a picture
 is smooth. A painting has marks there too. So each style of a pack holds swatches of its painting's
-fine structure; they are woven into one texture as large as the frame, which is laid on what is
-seen: each thing carries along what lay where it came into sight (`streamfx.motion`).
+fine structure; they are woven into one texture as large as the frame, a canvas that things keep
+their places on (`streamfx.canvas`).
 
 The weave is after Efros and Freeman, "Image Quilting for Texture Synthesis and Transfer" (2001),
 with seams that are faded over instead of cut.
@@ -18,15 +18,15 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from streamfx.canvas import lay
 from streamfx.errors import InputError
+from streamfx.flow import Floats
 from streamfx.pictures import decode_picture
 
 if TYPE_CHECKING:
     from streamfx.styles import Pack
 
-Floats = NDArray[np.float32]
 Size = tuple[int, int]
 
 # Pixels of the frame in which a swatch is as large as it is kept. In others it is scaled, so that
@@ -67,42 +67,35 @@ def decode_swatches(data: bytes, name: str) -> Floats:
 
 
 def weave(swatches: Floats, size: Size, seed: int = 0) -> Floats:
-    """A texture [H,W] of deviation about one from swatches [P,n,n]; the same seed, the same."""
+    """A texture [H,W] of deviation about one from swatches [P,n,n]; the same seed, the same.
+
+    It can be tiled: its edges go on at the other side.
+    """
     height, width = size
     side = max(_LEAST_SIDE, round(swatches.shape[1] * (height * width / AREA) ** 0.5))
     scaled = [cv2.resize(each, (side, side), interpolation=cv2.INTER_AREA) for each in swatches]
     seam = max(2, round(_SEAM * side))
-    step = side - seam
     edge = np.minimum((np.arange(side) + 0.5) / seam, 1)
     fade = np.sin(np.pi / 2 * np.minimum(edge, edge[::-1]))
     window = (fade[:, None] * fade).astype(np.float32)
     random = np.random.default_rng(seed)
-    sums = np.zeros((height + 2 * side, width + 2 * side), np.float32)
+    sums = np.zeros(size, np.float32)
     powers = np.zeros_like(sums)
-    for top in range(0, height + side, step):
+    across = np.arange(side)
+    for top in _evenly(height, side - seam):
         # Each row begins elsewhere: no seam runs down the whole frame.
-        for left in range(int(random.integers(step)), width + side, step):
-            place = slice(top, top + side), slice(left, left + side)
+        first = int(random.integers(width))
+        for left in _evenly(width, side - seam):
+            place = np.ix_((top + across) % height, (first + left + across) % width)
             sums[place] += window * scaled[int(random.integers(len(scaled)))]
             powers[place] += window**2
-    inside = slice(side, side + height), slice(side, side + width)
-    return np.asarray(sums[inside] / np.sqrt(powers[inside]), np.float32)
+    return np.asarray(sums / np.sqrt(powers), np.float32)
 
 
-def lay(texture: Floats, seen_at: Floats | None) -> Floats:
-    """A texture [H,W] as it lies on what a frame shows, [H,W].
-
-    Args:
-        seen_at: float32 [h,w,2], the (x, y) where each thing came into sight, in pixels of a
-            reduced frame (`Motion.seen_at`); None = everything did where it is.
-    """
-    if seen_at is None:
-        return texture
-    height, width = texture.shape
-    scale = np.array([width / seen_at.shape[1], height / seen_at.shape[0]], np.float32)
-    x, y = cv2.split(cv2.resize((seen_at + 0.5) * scale - 0.5, (width, height)))
-    laid = cv2.remap(texture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(laid, np.float32)
+def _evenly(length: int, step: int) -> list[int]:
+    """Places from 0 up to `length`, at most `step` apart, the last and the first too."""
+    count = -(-length // step)
+    return [index * length // count for index in range(count)]
 
 
 @dataclass(frozen=True)
@@ -152,21 +145,22 @@ class Brushwork:
             ]
         )
 
-    def inputs(self, code: Floats, size: Size, seen_at: Floats | None) -> dict[str, Floats]:
+    def inputs(self, code: Floats, size: Size, places: Floats) -> dict[str, Floats]:
         """The graph's input `texture` for a frame (see `streamfx.engines.contract`), N = 1;
         nothing where there is no brushwork.
 
         Args:
             code: float32 [S].
             size: (height, width) of the frame.
-            seen_at: see `lay`.
+            places: see `streamfx.canvas`.
         """
         if not self._paints:
             return {}
         key = code.tobytes()
         if self._last is None or self._last[:2] != (key, size):
-            self._last = key, size, self._mixed(code, size)
-        return {"texture": lay(self._last[2], seen_at)[None, None]}
+            # Twice each way, see `lay`.
+            self._last = key, size, np.tile(self._mixed(code, size), (2, 2))
+        return {"texture": lay(self._last[2], places, size)[None, None]}
 
     def _mixed(self, code: Floats, size: Size) -> Floats:
         shares = self._shares(code)

@@ -3,19 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
-from streamfx.motion import (
-    Floats,
-    Luma,
-    Motion,
-    just_seen,
-    motion_between,
-    reduce_luma,
-    seen_here,
-)
+from streamfx.canvas import carry, hang
+from streamfx.flow import Floats, Luma
+from streamfx.motion import Motion, just_seen, motion_between, reduce_luma
 from streamfx.scene import Sketch, is_cut, is_gap, sketch
 
 Size = tuple[int, int]
@@ -27,7 +19,14 @@ class _Trace:
 
     luma: Luma
     known: Floats
-    seen_at: Floats
+
+
+@dataclass(frozen=True)
+class _Canvas:
+    """Places on the canvas, of a stream's first frame and of its last; see `streamfx.canvas`."""
+
+    hung: Floats
+    places: Floats
 
 
 @dataclass(frozen=True)
@@ -38,6 +37,21 @@ class _Seen:
     time: float
     sketch: Sketch
     trace: _Trace | None  # where the motion is asked for
+    canvas: _Canvas | None  # where places are
+
+
+class Step(NamedTuple):
+    """How a frame follows on the one before.
+
+    Attributes:
+        goes_on: whether the past of the stream still counts.
+        motion: since the last frame; None at a start, and where it was not asked for.
+        places: on the canvas (`streamfx.canvas`); None where they were not asked for.
+    """
+
+    goes_on: bool
+    motion: Motion | None
+    places: Floats | None
 
 
 class Follower:
@@ -48,20 +62,20 @@ class Follower:
 
     Args:
         motion: whether the motion is asked for.
+        places: whether places on the canvas are.
     """
 
-    def __init__(self, motion: bool) -> None:
+    def __init__(self, motion: bool, places: bool = False) -> None:
         self._motion = motion
+        self._places = places
         self._last: _Seen | None = None
 
     def reset(self) -> None:
         """Forget the last frame."""
         self._last = None
 
-    def __call__(self, luma: NDArray[np.uint8], time: float) -> tuple[bool, Motion | None]:
-        """Whether the past of the stream still counts, and the motion since the last frame.
-
-        The motion is None at a start, and where it was not asked for.
+    def __call__(self, luma: Luma, time: float) -> Step:
+        """How the next frame follows on the last one.
 
         Args:
             luma: uint8 [H, W].
@@ -72,15 +86,23 @@ class Follower:
         last = self._last
         if last is not None and _starts_afresh(last, size, time, drawn):
             last = None
-        motion = trace = None
+        motion = trace = canvas = None
         if self._motion:
-            trace = _Trace(reduce_luma(luma), just_seen(), seen_here())
+            trace = _Trace(reduce_luma(luma), just_seen())
             if last is not None and last.trace is not None:
-                past = last.trace
-                motion = motion_between(past.luma, trace.luma, size, past.known, past.seen_at)
-                trace = replace(trace, known=motion.known, seen_at=motion.seen_at)
-        self._last = _Seen(size, time, drawn, trace)
-        return last is not None, motion
+                motion = motion_between(last.trace.luma, trace.luma, size, last.trace.known)
+                trace = replace(trace, known=motion.known)
+        if self._places:
+            canvas = _hung(luma) if last is None else last.canvas
+            if canvas is not None and motion is not None:
+                canvas = replace(canvas, places=carry(canvas.places, motion, canvas.hung))
+        self._last = _Seen(size, time, drawn, trace, canvas)
+        return Step(last is not None, motion, None if canvas is None else canvas.places)
+
+
+def _hung(luma: Luma) -> _Canvas:
+    places = hang(luma)
+    return _Canvas(places, places)
 
 
 def _starts_afresh(last: _Seen, size: Size, time: float, drawn: Sketch) -> bool:

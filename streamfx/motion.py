@@ -1,28 +1,25 @@
 """How the picture moved since the last frame, for graphs that hold their pictures steady.
 
-Dense inverse search (Kroeger et al., "Fast Optical Flow using Dense Inverse Search", ECCV 2016)
-as OpenCV has it, on a reduction. How far the past is to be believed is read from how well the
-last frame, moved along, explains this one.
+The flow is found on a reduction (`streamfx.flow`). How far the past is to be believed is read from
+how well the last frame, moved along, explains this one.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
-Luma = NDArray[np.uint8]
+from streamfx.flow import Floats, Flow, Luma, find_flow, grid, mean_around, sample
+
+Mask = NDArray[np.bool_]
 
 # (width, height) that every frame is brought to. One shape for all, because OpenCV's search
 # crashes on some others, such as 320x28.
-_SIZE = (320, 180)
-# Scales of the search down to 1/2 of the reduction; the preset stops at 1/4.
-_FINEST_SCALE = 1
+REDUCED = (320, 180)
 # The past's share where it is believed: a mark that is new needs four frames to come out.
 _PERSISTENCE = 0.75
 # Frames in sight after which a thing's past has its full share. What a moving thing has just left
@@ -35,25 +32,37 @@ _BELIEVED, _DISBELIEVED = 6.0, 16.0
 _SEEN = 0.5
 # Levels by which a motion must explain a frame better than none does: noise moves nothing.
 _GAIN = 1.0
+# Mean squared gradient, (levels per pixel) squared, below which a place shows no motion of its
+# own. When the camera moves it goes with what is around, in a square of that side.
+_SMOOTH, _AROUND = 8.0, 61
+# Shares of the ends of the picture: what must be seen there, and what of that must move.
+_ENOUGH, _MOST = 0.02, 0.6
+# Pixels by which the motions of two things differ.
+_ONE = 1.0
 
 
 @dataclass(frozen=True)
 class Motion:
-    """The graph's inputs of these names (see `streamfx.engines.contract`), N = 1.
+    """From where the things of a frame came.
+
+    `motion` and `trust` are the graph's inputs of these names (see `streamfx.engines.contract`),
+    N = 1; the rest is for what follows things without it.
 
     Attributes:
         motion: float32 [1, H/2, W/2, 2], places in the last frame, its edges at -1 and 1.
         trust: float32 [1, 1, H/2, W/2], 0.._PERSISTENCE.
         known: float32 [180, 320], how long each thing in the frame has been in sight: 1 = for
-            `_SETTLED` frames or more. Not the graph's; see `motion_between`.
-        seen_at: float32 [180, 320, 2], the (x, y) in pixels of the reduction where each thing in
-            the frame came into sight. Not the graph's; see `streamfx.brushwork`.
+            `_SETTLED` frames or more.
+        x, y: float32 [180, 320], places in the last frame's reduction, its pixels.
+        new: bool [180, 320], what was not in sight.
     """
 
     motion: Floats
     trust: Floats
     known: Floats
-    seen_at: Floats
+    x: Floats
+    y: Floats
+    new: Mask
 
     def inputs(self, strength: float) -> dict[str, Floats]:
         """The graph's inputs at a strength, 0..1: what is not restyled must not be held."""
@@ -62,72 +71,102 @@ class Motion:
 
 def reduce_luma(luma: Luma) -> Luma:
     """The luma, uint8 [H, W], resized to uint8 [180, 320], whatever its aspect ratio."""
-    return np.asarray(cv2.resize(luma, _SIZE, interpolation=cv2.INTER_AREA), np.uint8)
+    return np.asarray(cv2.resize(luma, REDUCED, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def just_seen() -> Floats:
     """`Motion.known` of a stream's first frame."""
-    return np.full(_SIZE[::-1], 1 / _SETTLED, np.float32)
+    return np.full(REDUCED[::-1], 1 / _SETTLED, np.float32)
 
 
-def seen_here() -> Floats:
-    """`Motion.seen_at` of a stream's first frame."""
-    return _pixels(*_SIZE[::-1])
-
-
-def motion_between(
-    previous: Luma, current: Luma, size: tuple[int, int], known: Floats, seen_at: Floats
-) -> Motion:
+def motion_between(previous: Luma, current: Luma, size: tuple[int, int], known: Floats) -> Motion:
     """Where the things of the current frame were, and whether they were there at all.
 
     Args:
         previous, current: `reduce_luma` of two frames of one size.
         size: (height, width) of those frames.
-        known, seen_at: see `Motion`; those of the previous frame.
+        known: see `Motion`; that of the previous frame.
     """
-    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
-    search.setFinestScale(_FINEST_SCALE)
-    flow = np.asarray(search.calc(current, previous, np.zeros((*current.shape, 2), np.float32)))
-    here = _pixels(*current.shape)
-    x, y = cv2.split(here + flow)
-    moved = cv2.remap(previous, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    still_error, moved_error = (cv2.absdiff(picture, current) for picture in (previous, moved))
-    moves = _mean(moved_error, 9) + _GAIN < _mean(still_error, 9)
-    flow *= moves[..., None]
-    error = _mean(np.where(moves, moved_error, still_error), 3)
+    flow = find_flow(previous, current)
+    flow_x, flow_y, uncovered = _moved_at_all(flow, previous, current)
+    here = grid(*current.shape)
+    x, y = here[0] + flow_x, here[1] + flow_y
+    error = mean_around(cv2.absdiff(_moved(previous, x, y), current), 3)
+    height, width = current.shape
+    outside = (x < 0) | (x > width - 1) | (y < 0) | (y > height - 1)
+    error[outside | uncovered] = _DISBELIEVED
     believed = np.clip((_DISBELIEVED - error) / (_DISBELIEVED - _BELIEVED), 0, 1)
-    width, height = _SIZE
-    there = here + flow
-    believed[((there < 0) | (there > (width - 1, height - 1))).any(-1)] = 0
-    x, y = cv2.split(there)
-    came = cv2.remap(seen_at, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    came[believed < _SEEN] = here[believed < _SEEN]
-    believed *= cv2.remap(known, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    new = believed < _SEEN
+    believed *= sample(known, x, y)
     half = (size[1] // 2, size[0] // 2)
-    flow *= np.array([2 / width, 2 / height], np.float32)
-    motion = cv2.add(cv2.resize(flow, half, interpolation=cv2.INTER_LINEAR), _places(*half))
+    scaled = cv2.merge([flow_x * np.float32(2 / width), flow_y * np.float32(2 / height)])
+    motion = cv2.resize(scaled, half, interpolation=cv2.INTER_LINEAR)
     trust = cv2.resize(_PERSISTENCE * believed, half, interpolation=cv2.INTER_LINEAR)
     return Motion(
-        motion=np.asarray(motion, np.float32)[None],
+        motion=np.asarray(cv2.add(motion, _even_places(*half), dst=motion), np.float32)[None],
         trust=np.asarray(trust, np.float32)[None, None],
         known=np.minimum(believed + np.float32(1 / _SETTLED), 1),
-        seen_at=np.asarray(came, np.float32),
+        x=x,
+        y=y,
+        new=new,
     )
 
 
-def _mean(levels: NDArray[Any], side: int) -> Floats:
-    blurred = cv2.blur(levels.astype(np.float32), (side, side))
-    return np.asarray(blurred, np.float32)
+def _moved_at_all(flow: Flow, previous: Luma, current: Luma) -> tuple[Floats, Floats, Mask]:
+    """The x and the y of the flow where it is a motion, zero elsewhere, and what it uncovers."""
+    here = grid(*current.shape)
+    moved = _moved(previous, here[0] + flow.x, here[1] + flow.y)
+    still_error, moved_error = cv2.absdiff(previous, current), cv2.absdiff(moved, current)
+    moves = mean_around(moved_error, 9) + _GAIN < mean_around(still_error, 9)
+    x, y = flow.x, flow.y
+    smooth = flow.detail < _SMOOTH
+    if _camera_moves(moves, ~smooth):
+        share = mean_around(moves.view(np.uint8), _AROUND)
+        taken_along = smooth & ~moves & (share > 0)
+        share[share == 0] = 1
+        x, y = (np.where(taken_along, mean_around(v * moves, _AROUND) / share, v) for v in (x, y))
+        moves |= taken_along
+    uncovered = _settle(x, y, moves, mean_around(still_error, 3), mean_around(moved_error, 3))
+    return x * moves, y * moves, uncovered
 
 
-@lru_cache(maxsize=1)
-def _pixels(height: int, width: int) -> Floats:
-    """The (x, y) of every pixel, [H, W, 2]."""
-    return np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1).astype(np.float32)
+def _camera_moves(moves: Mask, detailed: Mask) -> bool:
+    """Whether what can be seen to move or to stand does move at both sides of the picture."""
+    side = moves.shape[1] // 8
+    ends = [(moves[:, part], detailed[:, part]) for part in (np.s_[:side], np.s_[-side:])]
+    return all(seen.mean() > _ENOUGH and going[seen].mean() > _MOST for going, seen in ends)
+
+
+def _settle(x: Floats, y: Floats, moves: Mask, still_error: Floats, moved_error: Floats) -> Mask:
+    """Give each place of the last frame to one thing of this one, where two come from there.
+
+    What a moving thing uncovers is taken along with it by the search, from places that are still
+    there: that is struck from `moves`. Or it looks like the thing, as if that had stayed: that is
+    returned.
+    """
+    height, width = moves.shape
+    column, row = (np.rint(a + b) for a, b in zip(grid(height, width), (x, y), strict=True))
+    at = (np.clip(row, 0, height - 1) * width + np.clip(column, 0, width - 1)).astype(np.intp)
+    flow = x + 1j * y
+    came = np.zeros(moves.size, flow.dtype)
+    came[at[moves]] = flow[moves]
+    stands = ~moves & (still_error < (_BELIEVED + _DISBELIEVED) / 2)
+    left = moves & stands.ravel()[at] & (np.abs(flow) >= _ONE)
+    left &= moved_error + _GAIN < still_error.ravel()[at]
+    uncovered = np.zeros_like(moves)
+    uncovered.ravel()[at[left]] = True
+    came[(stands & ~uncovered).ravel()] = 0
+    moves &= np.abs(came[at] - flow) < _ONE
+    return uncovered & ~moves
+
+
+def _moved(luma: Luma, x: Floats, y: Floats) -> Luma:
+    moved = cv2.remap(luma, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(moved, np.uint8)
 
 
 @lru_cache(maxsize=4)
-def _places(width: int, height: int) -> Floats:
+def _even_places(width: int, height: int) -> Floats:
     """The (x, y) of every pixel with the edges of the picture at -1 and 1, [H, W, 2]."""
     x = (np.arange(width) * 2 + 1) / width - 1
     y = (np.arange(height) * 2 + 1) / height - 1

@@ -19,9 +19,8 @@ from streamfx.engines.graph import read_spec
 from streamfx.engines.residence import room
 from streamfx.errors import InputError, StreamFXError
 from streamfx.expressions import format_expression, pack_named_by, parse_expression, resolve
-from streamfx.following import Follower
+from streamfx.following import Follower, Step
 from streamfx.frames import Frame
-from streamfx.motion import Motion
 from streamfx.styles import DEFAULT, Pack, find_pack
 
 SMALLEST_SIDE = 16
@@ -91,7 +90,7 @@ class Stylizer:
         self._graph = self.pack.generator
         self._spec = read_spec(self._graph)
         self._engines: OrderedDict[Size, engines.Engine] = OrderedDict()
-        self._follower = Follower(self._spec.motion)
+        self._follower = Follower(self._spec.motion, self._spec.texture)
         self._brushwork = Brushwork.of(self.pack)
         # What the last frame left for the next one, and arrays that may be written over.
         self._past: Tensors | None = None
@@ -180,10 +179,10 @@ class Stylizer:
             return replace(frame)
         size = (frame.height, frame.width)
         engine = self._engine(size)
-        goes_on, motion = self._follower(frame.y, frame.time)
-        if not goes_on:
+        step = self._follower(frame.y, frame.time)
+        if not step.goes_on:
             self._past = None
-        restyled, past = self._run(engine, frame, self._past, motion, self._spare)
+        restyled, past = self._run(engine, frame, step, self._past, self._spare)
         self._spare, self._past = self._past or {}, past
         return restyled
 
@@ -204,7 +203,8 @@ class Stylizer:
         if self.strength == 0:
             return rgb.copy()
         frame = frame_from_rgb(even(rgb))
-        restyled, _ = self._run(self._engine((frame.height, frame.width)), frame)
+        step = Follower(motion=False, places=self._spec.texture)(frame.y, frame.time)
+        restyled, _ = self._run(self._engine((frame.height, frame.width)), frame, step)
         painted = frame_to_rgb(restyled)
         return np.ascontiguousarray(painted[:height, :width])
 
@@ -244,8 +244,8 @@ class Stylizer:
         self,
         engine: engines.Engine,
         frame: Frame,
+        step: Step,
         past: Tensors | None = None,
-        motion: Motion | None = None,
         spare: Tensors | None = None,
     ) -> tuple[Frame, Tensors]:
         """The restyled frame and what the next one is given; None stands for "no past".
@@ -258,12 +258,11 @@ class Stylizer:
         inputs |= {"style": self._code, "strength": self._strength}
         if past is not None:
             inputs |= past
-        if motion is not None:
-            inputs |= motion.inputs(self.strength)
-        if self._spec.texture:
-            seen_at = None if motion is None else motion.seen_at
+        if step.motion is not None:
+            inputs |= step.motion.inputs(self.strength)
+        if step.places is not None:
             size = (frame.height, frame.width)
-            inputs |= self._brushwork.inputs(self._code[0], size, seen_at)
+            inputs |= self._brushwork.inputs(self._code[0], size, step.places)
         for name, spec in engine.inputs.items():
             if name not in inputs:
                 inputs[name] = np.zeros(spec.shape, spec.dtype)

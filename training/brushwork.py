@@ -13,12 +13,12 @@ from torch.nn import functional as F
 from streamfx.brushwork import (
     AREA,
     SIDE,
-    Floats,
     Paint,
     decode_swatches,
     encode_swatches,
     weave,
 )
+from streamfx.flow import Floats
 from streamfx.pictures import scale_to_area
 from streamfx.training.abstraction import luma
 from streamfx.training.color import planes_to_rgb, rgb_to_planes

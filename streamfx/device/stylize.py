@@ -78,7 +78,7 @@ class DeviceStylizer:
         self._cuda = cuda
         self._stream = cuda.create_stream()
         self._closed = False
-        self._follower = Follower(self._spec.motion)
+        self._follower = Follower(self._spec.motion, self._spec.texture)
         self._brushwork = Brushwork.of(look.pack)
         self._engine: DeviceEngine | None = None
         self._pool: SurfacePool | None = None
@@ -132,19 +132,18 @@ class DeviceStylizer:
         if (frame.height, frame.width) != pool.size:
             even = self._even(frame, pool)
             luma = np.pad(luma, ((0, luma.shape[0] % 2), (0, luma.shape[1] % 2)), mode="edge")
-        goes_on, motion = self._follower(luma, frame.time)
+        step = self._follower(luma, frame.time)
         surface, hold = pool.take()
         try:
             source = even or frame
             inputs: Tensors = {"y": source.y, "uv": source.uv, "style": self._look.code[None]}
             inputs["strength"] = np.full((1, 1), strength, np.float32)
-            if goes_on:
+            if step.goes_on:
                 inputs |= self._past
-            if motion is not None:
-                inputs |= motion.inputs(strength)
-            if self._spec.texture:
-                seen_at = None if motion is None else motion.seen_at
-                inputs |= self._brushwork.inputs(self._look.code, pool.size, seen_at)
+            if step.motion is not None:
+                inputs |= step.motion.inputs(strength)
+            if step.places is not None:
+                inputs |= self._brushwork.inputs(self._look.code, pool.size, step.places)
             for name, spec in engine.inputs.items():
                 if name not in inputs:
                     inputs[name] = _zeros(spec)

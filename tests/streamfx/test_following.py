@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from streamfx.flow import Luma
 from streamfx.following import Follower
-from streamfx.motion import Luma
 
 SIZE = (90, 160)
 
@@ -23,14 +23,14 @@ def noise(seed: int) -> Luma:
 
 
 def test_the_first_frame_has_no_past() -> None:
-    assert Follower(motion=True)(ramp(), 0.0) == (False, None)
+    assert Follower(motion=True)(ramp(), 0.0) == (False, None, None)
 
 
 def test_what_moves_is_followed_and_believed_step_by_step() -> None:
     follower = Follower(motion=True)
     trusts = []
     for index in range(12):
-        goes_on, motion = follower(ramp(2 * index), index / 30)
+        goes_on, motion, _ = follower(ramp(2 * index), index / 30)
         assert goes_on is bool(index)
         if motion is not None:
             assert motion.motion.shape == (1, SIZE[0] // 2, SIZE[1] // 2, 2)
@@ -51,7 +51,7 @@ def test_what_a_moving_thing_leaves_is_believed_step_by_step() -> None:
         # It stands for twelve frames and then goes away at once.
         if index < 12:
             frame[60:120, 100:180] = 250
-        _, motion = follower(frame, index / 30)
+        motion = follower(frame, index / 30).motion
         if motion is not None:
             left.append(float(motion.trust[0, 0, 40:50, 60:80].mean()))
             beside.append(float(motion.trust[0, 0, 70:, 100:].mean()))
@@ -64,9 +64,9 @@ def test_what_a_moving_thing_leaves_is_believed_step_by_step() -> None:
 def test_without_motion_only_the_past_is_told() -> None:
     follower = Follower(motion=False)
     assert [follower(ramp(), i / 30) for i in range(3)] == [
-        (False, None),
-        (True, None),
-        (True, None),
+        (False, None, None),
+        (True, None, None),
+        (True, None, None),
     ]
 
 
@@ -78,8 +78,8 @@ def test_without_motion_only_the_past_is_told() -> None:
 def test_a_stream_starts_afresh(luma: Luma, time: float) -> None:
     follower = Follower(motion=True)
     follower(ramp(), 0.0)
-    assert follower(luma, time) == (False, None)
-    goes_on, motion = follower(luma, time + 1 / 30)
+    assert follower(luma, time) == (False, None, None)
+    goes_on, motion, _ = follower(luma, time + 1 / 30)
     assert goes_on
     assert motion is not None
     assert motion.trust.max() <= 0.75 / 8  # believed as little as after any start
@@ -89,4 +89,20 @@ def test_reset_forgets() -> None:
     follower = Follower(motion=True)
     follower(ramp(), 0.0)
     follower.reset()
-    assert follower(ramp(), 1 / 30) == (False, None)
+    assert follower(ramp(), 1 / 30) == (False, None, None)
+
+
+def test_places_are_carried_along_and_hung_anew_at_a_cut() -> None:
+    follower = Follower(motion=True, places=True)
+    first = follower(ramp(), 0.0)
+    assert first.places is not None
+    for index in range(1, 5):
+        step = follower(ramp(2 * index), index / 30)
+    assert step.places is not None
+    # Two of 160 pixels are four of the reduction.
+    moved = step.places - first.places
+    np.testing.assert_allclose(np.median(moved[:, 20:-20, 40:-40], (1, 2)), [-16, 0], atol=0.5)
+    cut = follower(noise(1), 5 / 30)
+    again = Follower(motion=True, places=True)(noise(1), 0.0)
+    assert cut.places is not None and again.places is not None
+    np.testing.assert_array_equal(cut.places, again.places)
