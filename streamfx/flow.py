@@ -1,9 +1,9 @@
-"""Dense optical flow of small frames, to a tenth of a pixel, in a few milliseconds of one core.
+"""Dense optical flow of small frames, to parts of a pixel, in a few milliseconds of one core.
 
 Dense inverse search (Kroeger et al., "Fast Optical Flow using Dense Inverse Search", ECCV 2016)
 as OpenCV has it finds the flow to within a pixel; one step of least squares over a window (Lucas
-and Kanade, "An Iterative Image Registration Technique", IJCAI 1981) brings it close to the true
-one. Searching at full resolution instead is as good and takes five times as long.
+and Kanade, "An Iterative Image Registration Technique", IJCAI 1981) brings it nearer. Searching
+at full resolution instead comes nearer still and takes twice as long.
 """
 
 from __future__ import annotations
