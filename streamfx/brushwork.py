@@ -25,6 +25,7 @@ from streamfx.flow import Floats
 from streamfx.pictures import decode_picture
 
 if TYPE_CHECKING:
+    from streamfx.manifest import Style
     from streamfx.styles import Pack
 
 Size = tuple[int, int]
@@ -34,6 +35,7 @@ Size = tuple[int, int]
 AREA = 1280 * 720
 SIDE = 96  # of a swatch
 MOST_SWATCHES = 64
+_MIXED = 16  # swatches of a style made of others
 # Levels of a stored swatch, around 128, for one deviation.
 _UNIT = 24.0
 _SEAM = 0.2  # of a swatch's side that fades over into its neighbour
@@ -104,13 +106,19 @@ class Paint:
 
     Attributes:
         code: float32 [S].
-        swatches: see `decode_swatches`.
+        swatches: as `encode_swatches` has them; nothing where the style has no marks.
         amount: deviation of the texture on a picture, levels of 255.
     """
 
     code: Floats
-    swatches: Floats
+    swatches: bytes
     amount: float
+
+    def decoded(self) -> Floats:
+        """See `decode_swatches`; of no marks, one swatch of zeros."""
+        if not self.swatches:
+            return np.zeros((1, SIDE, SIDE), np.float32)
+        return decode_swatches(self.swatches, "brushwork")
 
 
 class Brushwork:
@@ -128,22 +136,14 @@ class Brushwork:
 
     @classmethod
     def of(cls, pack: Pack) -> Brushwork:
-        """That of a pack's styles; none where they have none.
+        """That of a pack's styles; a style that has none counts as one without a mark.
 
         Raises:
             InputError: the pack has changed since it was opened.
         """
-        return cls(
-            [
-                Paint(
-                    style.vector,
-                    decode_swatches(pack.read(style.brushwork.swatches), style.brushwork.swatches),
-                    style.brushwork.amount,
-                )
-                for style in pack.styles
-                if style.brushwork is not None
-            ]
-        )
+        if all(style.brushwork is None for style in pack.styles):
+            return cls([])
+        return cls([_paint(pack, style) for style in pack.styles])
 
     def inputs(self, code: Floats, size: Size, places: Floats) -> dict[str, Floats]:
         """The graph's input `texture` for a frame (see `streamfx.engines.contract`), N = 1;
@@ -162,15 +162,32 @@ class Brushwork:
             self._last = key, size, np.tile(self._mixed(code, size), (2, 2))
         return {"texture": lay(self._last[2], places, size)[None, None]}
 
+    def paint(self, code: Floats) -> Paint | None:
+        """What a style of its own with this code, float32 [S], would have; None where there is no
+        brushwork."""
+        if not self._paints:
+            return None
+        amount, shares = self._recipe(code)
+        mixed = np.zeros((_MIXED, SIDE, SIDE), np.float32)
+        for index, share in shares.items():
+            swatches = self._paints[index].decoded()
+            mixed += np.float32(share) * swatches[np.arange(_MIXED) % len(swatches)]
+        return Paint(code, encode_swatches(mixed), amount)
+
     def _mixed(self, code: Floats, size: Size) -> Floats:
+        amount, shares = self._recipe(code)
+        mixed = np.zeros(size, np.float32)
+        for index, share in shares.items():
+            mixed += np.float32(amount * share) * self._texture_of(index, size)
+        return mixed
+
+    def _recipe(self, code: Floats) -> tuple[float, dict[int, float]]:
+        """The amount for a code, and how much of which texture makes one of deviation one."""
         shares = self._shares(code)
         amount = sum(share * self._paints[index].amount for index, share in shares.items())
         # Textures know nothing of each other: their powers add up.
         power = sum(share**2 for share in shares.values())
-        mixed = np.zeros(size, np.float32)
-        for index, share in shares.items():
-            mixed += np.float32(share * amount / power**0.5) * self._texture_of(index, size)
-        return mixed
+        return amount, {index: share / power**0.5 for index, share in shares.items()}
 
     def _shares(self, code: Floats) -> dict[int, float]:
         squares = np.array([float(np.sum((paint.code - code) ** 2)) for paint in self._paints])
@@ -188,7 +205,13 @@ class Brushwork:
         if key in self._woven:
             self._woven.move_to_end(key)
         else:
-            self._woven[key] = weave(self._paints[index].swatches, size, seed=index)
+            self._woven[key] = weave(self._paints[index].decoded(), size, seed=index)
             if len(self._woven) > _KEPT:
                 self._woven.popitem(last=False)
         return self._woven[key]
+
+
+def _paint(pack: Pack, style: Style) -> Paint:
+    if style.brushwork is None:
+        return Paint(style.vector, b"", 0.0)
+    return Paint(style.vector, pack.read(style.brushwork.swatches), style.brushwork.amount)

@@ -36,6 +36,11 @@ def is_member_name(name: str) -> bool:
     return re.fullmatch(_MEMBER_NAMES, name) is not None
 
 
+def brushwork_of(style: str) -> str:
+    """The member that keeps the swatches of a style."""
+    return f"{BRUSHWORK}{style}.jpg"
+
+
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
 
@@ -109,7 +114,7 @@ class Manifest(_Model):
     styles: Annotated[tuple[Style, ...], Field(min_length=1, max_length=1000)]
     recipe: dict[str, JsonValue]
     figures: dict[str, JsonValue]
-    members: Annotated[dict[MemberName, Member], Field(max_length=2000)]
+    members: Annotated[dict[MemberName, Member], Field(max_length=3000)]
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Manifest:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from streamfx.brushwork import Brushwork
 from streamfx.errors import InputError
 from streamfx.expressions import pack_named_by, parse_expression, resolve
-from streamfx.manifest import GENERATOR, MAPPING, STYLE_ENCODER
+from streamfx.manifest import GENERATOR, MAPPING, STYLE_ENCODER, Style, brushwork_of
 from streamfx.styles import DEFAULT, SUFFIX, Pack, find_pack, pack_folder, write_pack
 from streamfx.thumbnails import scene_thumbnail
 
@@ -84,7 +86,7 @@ def save_code(
     if old is not None:
         _check_room(old, source, name, overwrite)
     kept = [style for style in old.styles if style.name != name] if old is not None else []
-    entry = {
+    entry: dict[str, Any] = {
         "name": name,
         "title": title or origin[:300],
         "author": "",
@@ -95,9 +97,12 @@ def save_code(
         "thumbnail": f"thumbnails/{name}.jpg",
     }
     members = {f"thumbnails/{name}.jpg": scene_thumbnail(source, code, backend)}
-    for style in kept:
-        if old is not None and style.thumbnail is not None:
-            members[style.thumbnail] = old.read(style.thumbnail)
+    paint = Brushwork.of(source).paint(code)
+    if paint is not None:
+        entry["brushwork"] = {"swatches": brushwork_of(name), "amount": paint.amount}
+        members[brushwork_of(name)] = paint.swatches
+    if old is not None:
+        members |= _members(old, kept)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -120,8 +125,7 @@ def forget_style(name: str, mine: str | Path = MINE) -> None:
     if not left:
         pack.path.unlink(missing_ok=True)
         return
-    thumbnails = {s.thumbnail: pack.read(s.thumbnail) for s in left if s.thumbnail is not None}
-    _write(pack.path, pack, [style.model_dump(mode="json") for style in left], thumbnails)
+    _write(pack.path, pack, [style.model_dump(mode="json") for style in left], _members(pack, left))
 
 
 def open_mine(mine: str | Path = MINE) -> Pack | None:
@@ -134,8 +138,15 @@ def open_mine(mine: str | Path = MINE) -> Pack | None:
     return Pack.open(path) if path.is_file() else None
 
 
+def _members(pack: Pack, styles: Sequence[Style]) -> dict[str, bytes]:
+    """What these styles of a pack have besides its networks."""
+    named = [style.thumbnail for style in styles]
+    named += [style.brushwork.swatches for style in styles if style.brushwork is not None]
+    return {name: pack.read(name) for name in named if name is not None}
+
+
 def _write(
-    path: Path, source: Pack, styles: list[dict[str, Any]], thumbnails: dict[str, bytes]
+    path: Path, source: Pack, styles: list[dict[str, Any]], members: dict[str, bytes]
 ) -> Pack:
     networks = {each: source.read(each) for each in _NETWORKS if each in source.manifest.members}
     manifest = {
@@ -145,7 +156,7 @@ def _write(
         "recipe": source.manifest.recipe,
         "figures": {},
     }
-    return write_pack(path, manifest, {**networks, **thumbnails})
+    return write_pack(path, manifest, {**networks, **members})
 
 
 def _path(into: str | Path) -> Path:

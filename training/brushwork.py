@@ -92,8 +92,8 @@ def fit_brushwork(
     paints = []
     for number, style in enumerate(library.styles[: library.catalogue]):
         # As they will be once they have been stored.
-        swatches = decode_swatches(encode_swatches(cut_swatches(style.paintings, seed)), style.name)
-        texture = torch.from_numpy(weave(swatches, (side, side)))
+        swatches = encode_swatches(cut_swatches(style.paintings, seed))
+        texture = torch.from_numpy(weave(decode_swatches(swatches, style.name), (side, side)))
         code = networks.codes.weight[number].detach()
         plain = networks.generator(
             planes, code.expand(len(planes), -1), planes.new_ones(len(planes), 1),

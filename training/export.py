@@ -14,10 +14,10 @@ from onnx import TensorProto
 from safetensors.torch import save as save_tensors
 from torch import nn
 
-from streamfx.brushwork import Paint, encode_swatches
+from streamfx.brushwork import Paint
 from streamfx.engines.contract import GraphSpec
 from streamfx.latents import LATENT_SIZE
-from streamfx.manifest import GENERATOR, MAPPING, STYLE_ENCODER
+from streamfx.manifest import GENERATOR, MAPPING, STYLE_ENCODER, brushwork_of
 from streamfx.styles import Pack, write_pack
 from streamfx.training.base import ENCODER_WEIGHTS, GENERATOR_WEIGHTS
 from streamfx.training.mapping import Mapping
@@ -140,7 +140,7 @@ def export_pack(
         members["training/mapping.safetensors"] = _weights(mapping)
     painted = dict(zip(recipe.styles, brushwork, strict=True)) if brushwork else {}
     for name, paint in painted.items():
-        members[_swatches(name)] = encode_swatches(paint.swatches)
+        members[brushwork_of(name)] = paint.swatches
     styles = []
     codes = networks.codes.weight.detach().numpy()
     for code, (name, entry) in zip(codes, recipe.styles.items(), strict=True):
@@ -154,7 +154,7 @@ def export_pack(
                 "licence": entry.licence,
                 "code": [round(float(number), 5) for number in code],
                 "thumbnail": f"thumbnails/{name}.jpg" if name in thumbnails else None,
-                "brushwork": {"swatches": _swatches(name), "amount": painted[name].amount}
+                "brushwork": {"swatches": brushwork_of(name), "amount": painted[name].amount}
                 if name in painted
                 else None,
             }
@@ -174,10 +174,6 @@ def export_pack(
         "figures": figures,
     }
     return write_pack(path, manifest, members)
-
-
-def _swatches(style: str) -> str:
-    return f"brushwork/{style}.jpg"
 
 
 def _weights(module: nn.Module) -> bytes:

@@ -55,13 +55,41 @@ def test_a_texture_is_even_and_the_same_every_time() -> None:
 
 
 def test_a_code_has_the_marks_of_its_own_style() -> None:
-    paints = [Paint(np.eye(4, dtype=np.float32)[n], swatches(n), 2.0 + n) for n in range(3)]
+    paints = [
+        Paint(np.eye(4, dtype=np.float32)[n], encode_swatches(swatches(n)), 2.0 + n)
+        for n in range(3)
+    ]
     brushwork = Brushwork(paints)
     places = hang(np.zeros(SIZE, np.uint8))
     own = brushwork.inputs(paints[1].code, SIZE, places)["texture"][0, 0]
-    woven = np.tile(3 * weave(paints[1].swatches, SIZE, seed=1), (2, 2))
+    woven = np.tile(3 * weave(paints[1].decoded(), SIZE, seed=1), (2, 2))
     assert own == pytest.approx(lay(woven, places, SIZE), abs=1e-3)
     between = brushwork.inputs((paints[0].code + paints[1].code) / 2, SIZE, places)["texture"]
     # The third is far, and not nothing.
     assert between.std() == pytest.approx(2.5, rel=0.2)
     assert Brushwork([]).inputs(paints[0].code, SIZE, places) == {}
+
+
+def test_a_style_made_of_others_has_the_marks_of_its_code() -> None:
+    paints = [
+        Paint(np.eye(4, dtype=np.float32)[n], encode_swatches(swatches(n)), 2.0 + n)
+        for n in range(3)
+    ]
+    brushwork = Brushwork(paints)
+    places = hang(np.zeros(SIZE, np.uint8))
+    for code in (paints[2].code, (paints[0].code + paints[2].code) / 2):
+        made = brushwork.paint(code)
+        assert made is not None
+        kept = Brushwork([made]).inputs(code, SIZE, places)["texture"]
+        drawn = brushwork.inputs(code, SIZE, places)["texture"]
+        assert kept.std() == pytest.approx(drawn.std(), rel=0.1)
+    assert Brushwork([]).paint(paints[0].code) is None
+
+
+def test_a_style_without_marks_takes_none_of_the_others() -> None:
+    codes = np.eye(4, dtype=np.float32)
+    brushwork = Brushwork(
+        [Paint(codes[0], encode_swatches(swatches()), 4.0), Paint(codes[1], b"", 0.0)]
+    )
+    laid = brushwork.inputs(codes[1], SIZE, hang(np.zeros(SIZE, np.uint8)))["texture"]
+    assert np.abs(laid).max() < 0.05

@@ -16,6 +16,7 @@ from streamfx.exploration import Search
 from streamfx.expressions import parse_expression, resolve
 from streamfx.saved import forget_style, open_mine, save_style
 from streamfx.styles import Pack, find_pack
+from streamfx.stylizer import Stylizer
 
 RUNNER = CliRunner()
 
@@ -108,3 +109,21 @@ def test_what_cannot_be_kept(pack: Pack, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="other networks"):
         save_style("wave", "great-wave", pack=str(foreign.path))
     assert [style.name for style in find_pack("mine").styles] == ["sea"]
+
+
+def test_a_kept_style_keeps_its_marks(pack: Pack) -> None:
+    """`pack` makes the folder of packs an empty one; the style is of the shipped pack."""
+    save_style("sea", "great-wave~4", pack="default")
+    save_style("night", "starry-night", pack="default")
+    forget_style("sea")
+    kept = find_pack("mine").style("night").brushwork
+    shipped = find_pack("default").style("starry-night").brushwork
+    assert kept is not None and shipped is not None
+    assert kept.amount == pytest.approx(shipped.amount, rel=0.02)
+    flat = np.full((180, 320, 3), 120, np.uint8)
+    deviations = []
+    for expression in ("mine/night", "default/starry-night"):
+        with Stylizer(expression) as stylizer:
+            deviations.append(float(stylizer.picture(flat).mean(-1)[20:-20, 20:-20].std()))
+    assert deviations[0] == pytest.approx(deviations[1], rel=0.15)
+    assert deviations[1] > 4, "it has marks on a smooth picture"
