@@ -75,23 +75,36 @@ def weave(swatches: Floats, size: Size, seed: int = 0) -> Floats:
     """
     height, width = size
     side = max(_LEAST_SIDE, round(swatches.shape[1] * (height * width / AREA) ** 0.5))
-    scaled = [cv2.resize(each, (side, side), interpolation=cv2.INTER_AREA) for each in swatches]
     seam = max(2, round(_SEAM * side))
     edge = np.minimum((np.arange(side) + 0.5) / seam, 1)
     fade = np.sin(np.pi / 2 * np.minimum(edge, edge[::-1]))
     window = (fade[:, None] * fade).astype(np.float32)
+    faded = [
+        window * cv2.resize(each, (side, side), interpolation=cv2.INTER_AREA) for each in swatches
+    ]
     random = np.random.default_rng(seed)
-    sums = np.zeros(size, np.float32)
+    sums = np.zeros((height + side, width + side), np.float32)
     powers = np.zeros_like(sums)
-    across = np.arange(side)
     for top in _evenly(height, side - seam):
         # Each row begins elsewhere: no seam runs down the whole frame.
         first = int(random.integers(width))
-        for left in _evenly(width, side - seam):
-            place = np.ix_((top + across) % height, (first + left + across) % width)
-            sums[place] += window * scaled[int(random.integers(len(scaled)))]
+        for step in _evenly(width, side - seam):
+            left = (first + step) % width
+            place = slice(top, top + side), slice(left, left + side)
+            sums[place] += faded[int(random.integers(len(faded)))]
             powers[place] += window**2
-    return np.asarray(sums / np.sqrt(powers), np.float32)
+    return np.asarray(_folded(sums, size) / np.sqrt(_folded(powers, size)), np.float32)
+
+
+def _folded(sums: Floats, size: Size) -> Floats:
+    """What hangs over at the ends is added at the starts."""
+    for axis, length in enumerate(size):
+        sums = np.moveaxis(sums, axis, 0)
+        for start in range(length, len(sums), length):
+            over = sums[start : start + length]
+            sums[: len(over)] += over
+        sums = np.moveaxis(sums[:length], 0, axis)
+    return sums
 
 
 def _evenly(length: int, step: int) -> list[int]:
@@ -132,7 +145,9 @@ class Brushwork:
     def __init__(self, paints: Sequence[Paint]) -> None:
         self._paints = tuple(paints)
         self._woven: OrderedDict[tuple[int, Size], Floats] = OrderedDict()
-        self._last: tuple[bytes, Size, Floats] | None = None
+        self._laid: tuple[bytes, Size] | None = None
+        # Twice each way, see `lay`; written over, for fresh pages cost more than what is written.
+        self._canvas: Floats = np.empty((0, 0), np.float32)
 
     @classmethod
     def of(cls, pack: Pack) -> Brushwork:
@@ -156,11 +171,13 @@ class Brushwork:
         """
         if not self._paints:
             return {}
-        key = code.tobytes()
-        if self._last is None or self._last[:2] != (key, size):
-            # Twice each way, see `lay`.
-            self._last = key, size, np.tile(self._mixed(code, size), (2, 2))
-        return {"texture": lay(self._last[2], places, size)[None, None]}
+        if self._laid != (code.tobytes(), size):
+            height, width = size
+            if self._canvas.shape != (2 * height, 2 * width):
+                self._canvas = np.empty((2 * height, 2 * width), np.float32)
+            self._canvas.reshape(2, height, 2, width)[:] = self._mixed(code, size)[:, None]
+            self._laid = code.tobytes(), size
+        return {"texture": lay(self._canvas, places, size)[None, None]}
 
     def paint(self, code: Floats) -> Paint | None:
         """What a style of its own with this code, float32 [S], would have; None where there is no
