@@ -160,6 +160,11 @@ class Brushwork:
             return cls([])
         return cls([_paint(pack, style) for style in pack.styles])
 
+    @property
+    def has_marks(self) -> bool:
+        """Whether there is any style with marks."""
+        return bool(self._paints)
+
     def inputs(self, code: Floats, size: Size, places: Floats) -> dict[str, Floats]:
         """The graph's input `texture` for a frame (see `streamfx.engines.contract`), N = 1;
         nothing where there is no brushwork.
@@ -169,7 +174,7 @@ class Brushwork:
             size: (height, width) of the frame.
             places: see `streamfx.canvas`.
         """
-        if not self._paints:
+        if not self.has_marks:
             return {}
         if self._laid != (code.tobytes(), size):
             height, width = size
@@ -182,7 +187,7 @@ class Brushwork:
     def paint(self, code: Floats) -> Paint | None:
         """What a style of its own with this code, float32 [S], would have; None where there is no
         brushwork."""
-        if not self._paints:
+        if not self.has_marks:
             return None
         amount, shares = self._recipe(code)
         mixed = np.zeros((_MIXED, SIDE, SIDE), np.float32)
