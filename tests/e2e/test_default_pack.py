@@ -12,6 +12,7 @@ from streamfx import Stylizer
 from streamfx.color import frame_from_rgb
 from streamfx.demo import draw, render
 from streamfx.styles import default_pack
+from streamfx.training.metrics import grid_peak, luma
 
 
 def ffmpeg(*arguments: object) -> str:
@@ -56,14 +57,16 @@ def test_the_default_pack_has_styles_that_differ() -> None:
 
 
 @pytest.mark.parametrize("color", [(128, 128, 128), (210, 170, 150), (20, 40, 90)])
-def test_flat_pictures_stay_flat_without_a_grid(color: tuple[int, int, int]) -> None:
+def test_flat_pictures_have_marks_and_no_grid(color: tuple[int, int, int]) -> None:
     flat = np.full((256, 256, 3), color, np.uint8)
     with Stylizer("great-wave") as stylizer:
         for style in stylizer.pack.styles:
             stylizer.style = style.name
-            stylizer.reset()
-            luma = stylizer(frame_from_rgb(flat)).y[48:-48, 48:-48].astype(float)
-            assert luma.std() < 3, style.name
+            painted = stylizer.picture(flat)
+            marks = luma(painted)[48:-48, 48:-48].astype(float).std()
+            amount = 0.0 if style.brushwork is None else style.brushwork.amount
+            assert 0.5 * amount < marks < 3 + amount, style.name
+            assert not grid_peak(painted, 48).found, style.name
 
 
 def test_strength_zero_gives_the_planes_back() -> None:
