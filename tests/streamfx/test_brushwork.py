@@ -29,6 +29,11 @@ def swatches(seed: int = 0) -> Floats:
     return np.asarray(made / made.std((1, 2), keepdims=True), np.float32)
 
 
+def three_paints() -> list[Paint]:
+    codes = np.eye(4, dtype=np.float32)
+    return [Paint(codes[n], encode_swatches(swatches(n)), 2.0 + n) for n in range(3)]
+
+
 def test_swatches_survive_being_stored() -> None:
     stored = decode_swatches(encode_swatches(swatches()), "a")
     assert stored.shape == (4, SIDE, SIDE)
@@ -55,10 +60,7 @@ def test_a_texture_is_even_and_the_same_every_time() -> None:
 
 
 def test_a_code_has_the_marks_of_its_own_style() -> None:
-    paints = [
-        Paint(np.eye(4, dtype=np.float32)[n], encode_swatches(swatches(n)), 2.0 + n)
-        for n in range(3)
-    ]
+    paints = three_paints()
     brushwork = Brushwork(paints)
     places = hang(np.zeros(SIZE, np.uint8))
     own = brushwork.inputs(paints[1].code, SIZE, places)["texture"][0, 0]
@@ -71,10 +73,7 @@ def test_a_code_has_the_marks_of_its_own_style() -> None:
 
 
 def test_a_style_made_of_others_has_the_marks_of_its_code() -> None:
-    paints = [
-        Paint(np.eye(4, dtype=np.float32)[n], encode_swatches(swatches(n)), 2.0 + n)
-        for n in range(3)
-    ]
+    paints = three_paints()
     brushwork = Brushwork(paints)
     places = hang(np.zeros(SIZE, np.uint8))
     for code in (paints[2].code, (paints[0].code + paints[2].code) / 2):
