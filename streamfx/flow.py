@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 Luma = NDArray[np.uint8]
+T = TypeVar("T", np.uint8, np.float32)
 
 # Scales of the search down to 1/2; the preset stops at 1/4.
 _FINEST_SCALE = 1
@@ -51,13 +52,16 @@ def find_flow(previous: Luma, current: Luma) -> Flow:
     return _refined(x, y, previous.astype(np.float32), current.astype(np.float32))
 
 
-def sample(picture: Floats, x: Floats, y: Floats) -> Floats:
-    """A picture, float32 [h, w], at places of its own in pixels; beyond its edge, that of the edge.
+def sample(picture: NDArray[T], x: Floats, y: Floats, method: int = cv2.INTER_LINEAR) -> NDArray[T]:
+    """A picture [h, w] at places of its own in pixels; beyond its edge, that of the edge.
 
     Args:
+        picture: uint8 or float32; so is what comes.
         x, y: float32 [H, W].
+        method: of interpolation, OpenCV's.
     """
-    return _sampled(picture, x, y, cv2.INTER_LINEAR)
+    found = cv2.remap(picture, x, y, method, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(found, picture.dtype)
 
 
 def mean_around(values: NDArray[Any], side: int) -> Floats:
@@ -72,11 +76,6 @@ def grid(height: int, width: int) -> tuple[Floats, Floats]:
     return x, y
 
 
-def _sampled(picture: Floats, x: Floats, y: Floats, method: int) -> Floats:
-    found = cv2.remap(picture, x, y, method, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(found, np.float32)
-
-
 def _without_outliers(plane: Floats) -> Floats:
     height, width = plane.shape
     small = cv2.resize(plane, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
@@ -86,7 +85,7 @@ def _without_outliers(plane: Floats) -> Floats:
 def _refined(x: Floats, y: Floats, previous: Floats, current: Floats) -> Flow:
     column, row = grid(*current.shape)
     # Cubic: a linear sample is blurred where it lies between pixels, which draws it to them.
-    moved = _sampled(previous, column + x, row + y, cv2.INTER_CUBIC)
+    moved = sample(previous, column + x, row + y, cv2.INTER_CUBIC)
     # Gradients of both, or the step would be short where one is blurred.
     both = current + moved
     gx, gy = (

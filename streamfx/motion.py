@@ -91,11 +91,11 @@ def motion_between(previous: Luma, current: Luma, size: tuple[int, int], known: 
     flow_x, flow_y, uncovered = _moved_at_all(flow, previous, current)
     here = grid(*current.shape)
     x, y = here[0] + flow_x, here[1] + flow_y
-    error = mean_around(cv2.absdiff(_moved(previous, x, y), current), 3)
+    error = mean_around(cv2.absdiff(sample(previous, x, y), current), 3)
     height, width = current.shape
     outside = (x < 0) | (x > width - 1) | (y < 0) | (y > height - 1)
     error[outside | uncovered] = _DISBELIEVED
-    believed = np.clip((_DISBELIEVED - error) / (_DISBELIEVED - _BELIEVED), 0, 1)
+    believed = _belief(error)
     new = believed < _SEEN
     believed *= sample(known, x, y)
     half = (size[1] // 2, size[0] // 2)
@@ -115,7 +115,7 @@ def motion_between(previous: Luma, current: Luma, size: tuple[int, int], known: 
 def _moved_at_all(flow: Flow, previous: Luma, current: Luma) -> tuple[Floats, Floats, Mask]:
     """The x and the y of the flow where it is a motion, zero elsewhere, and what it uncovers."""
     here = grid(*current.shape)
-    moved = _moved(previous, here[0] + flow.x, here[1] + flow.y)
+    moved = sample(previous, here[0] + flow.x, here[1] + flow.y)
     still_error, moved_error = cv2.absdiff(previous, current), cv2.absdiff(moved, current)
     moves = mean_around(moved_error, 9) + _GAIN < mean_around(still_error, 9)
     x, y = flow.x, flow.y
@@ -150,7 +150,7 @@ def _settle(x: Floats, y: Floats, moves: Mask, still_error: Floats, moved_error:
     flow = x + 1j * y
     came = np.zeros(moves.size, flow.dtype)
     came[at[moves]] = flow[moves]
-    stands = ~moves & (still_error < (_BELIEVED + _DISBELIEVED) / 2)
+    stands = ~moves & (_belief(still_error) > _SEEN)
     left = moves & stands.ravel()[at] & (np.abs(flow) >= _ONE)
     left &= moved_error + _GAIN < still_error.ravel()[at]
     uncovered = np.zeros_like(moves)
@@ -160,9 +160,10 @@ def _settle(x: Floats, y: Floats, moves: Mask, still_error: Floats, moved_error:
     return uncovered & ~moves
 
 
-def _moved(luma: Luma, x: Floats, y: Floats) -> Luma:
-    moved = cv2.remap(luma, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(moved, np.uint8)
+def _belief(error: Floats) -> Floats:
+    """How far a thing is taken for the one that it came from, 0..1."""
+    belief = np.clip((_DISBELIEVED - error) / (_DISBELIEVED - _BELIEVED), 0, 1)
+    return np.asarray(belief, np.float32)
 
 
 @lru_cache(maxsize=4)
