@@ -153,10 +153,13 @@ class Brushwork:
     def of(cls, pack: Pack) -> Brushwork:
         """That of a pack's styles; a style that has none counts as one without a mark.
 
+        There is none at all where the pack's graph cannot lay it.
+
         Raises:
             InputError: the pack has changed since it was opened.
         """
-        if all(style.brushwork is None for style in pack.styles):
+        painted = any(style.brushwork is not None for style in pack.styles)
+        if not (painted and pack.manifest.network.spec.texture):
             return cls([])
         return cls([_paint(pack, style) for style in pack.styles])
 

@@ -91,8 +91,7 @@ class Stylizer:
         self._spec = read_spec(self._graph)
         self._engines: OrderedDict[Size, engines.Engine] = OrderedDict()
         self._brushwork = Brushwork.of(self.pack)
-        self._places = self._spec.texture and self._brushwork.has_marks
-        self._follower = Follower(self._spec.motion, self._places)
+        self._follower = Follower(self._spec.motion, self._brushwork.has_marks)
         # What the last frame left for the next one, and arrays that may be written over.
         self._past: Tensors | None = None
         self._spare: Tensors = {}
@@ -204,7 +203,8 @@ class Stylizer:
         if self.strength == 0:
             return rgb.copy()
         frame = frame_from_rgb(even(rgb))
-        step = Follower(motion=False, places=self._places)(frame.y, frame.time)
+        alone = Follower(motion=False, places=self._brushwork.has_marks)
+        step = alone(frame.y, frame.time)
         restyled, _ = self._run(self._engine((frame.height, frame.width)), frame, step)
         painted = frame_to_rgb(restyled)
         return np.ascontiguousarray(painted[:height, :width])

@@ -79,8 +79,7 @@ class DeviceStylizer:
         self._stream = cuda.create_stream()
         self._closed = False
         self._brushwork = Brushwork.of(look.pack)
-        places = self._spec.texture and self._brushwork.has_marks
-        self._follower = Follower(self._spec.motion, places)
+        self._follower = Follower(self._spec.motion, self._brushwork.has_marks)
         self._engine: DeviceEngine | None = None
         self._pool: SurfacePool | None = None
         self._size: Size | None = None
