@@ -27,8 +27,8 @@ from streamfx.training.goals import Goals
 from streamfx.training.library import Library
 from streamfx.training.networks import Networks
 from streamfx.training.perceptual import ContentNetwork
-from streamfx.training.views import VIEW_SIDE
-from streamfx.training.windows import window
+from streamfx.training.views import whole_views
+from streamfx.training.windows import tensor, window
 
 Pictures = NDArray[np.uint8]
 
@@ -80,38 +80,31 @@ def fit_brushwork(
     """
     amounts = [amount for amount in _AMOUNTS if amount <= most]
     features = ContentNetwork()
-    step = max(1, len(library.contents) // _CONTENTS)
-    side = int(library.contents.shape[1] * VIEW_SIDE) // 16 * 16
-    views = np.stack(
-        [
-            cv2.resize(content, (side, side), interpolation=cv2.INTER_AREA)
-            for content in library.contents[::step][:_CONTENTS]
-        ]
-    )
-    planes = rgb_to_planes(torch.from_numpy(views).movedim(-1, 1).float() / 255)
+    planes = rgb_to_planes(tensor(whole_views(library.contents, _CONTENTS)))
+    size = (2 * planes.shape[2], 2 * planes.shape[3])
     paints = []
     for number, style in enumerate(library.styles[: library.catalogue]):
         # As they will be once they have been stored.
         swatches = encode_swatches(cut_swatches(style.paintings, seed))
-        texture = torch.from_numpy(weave(decode_swatches(swatches, style.name), (side, side)))
+        texture = torch.from_numpy(weave(decode_swatches(swatches, style.name), size))
         code = networks.codes.weight[number].detach()
         plain = networks.generator(
             planes, code.expand(len(planes), -1), planes.new_ones(len(planes), 1),
             focus(planes[:, :4]),
         )  # fmt: skip
         goal = goals.rows(torch.full((len(planes),), number))
-        distances = [_distance(plain, amount * texture, goal, features) for amount in amounts]
+        distances = [
+            float(goal.distances(features, shown_with(plain, amount * texture)))
+            for amount in amounts
+        ]
         amount = amounts[int(np.argmin(distances))]
         paints.append(Paint(code.numpy(), swatches, amount))
     return paints
 
 
-def _distance(
-    plain: torch.Tensor, texture: torch.Tensor, goal: Goals, features: ContentNetwork
-) -> float:
-    """Style distances in colour and in grey, their sum: planes [N,6,h,w], texture [2h,2w]."""
+def shown_with(planes: torch.Tensor, texture: torch.Tensor) -> torch.Tensor:
+    """What is seen [N,3,2h,2w], RGB in 0..1, of planes [N,6,h,w] with a texture [2h,2w] laid on,
+    in levels of 255."""
     cells = F.pixel_unshuffle(texture[None, None] / 255, 2)
-    laid = torch.cat([plain[:, :4] + cells, plain[:, 4:]], 1)
-    rgb = planes_to_rgb(laid.clamp(0, 1)).clamp(0, 1)
-    in_colour = goal.distance(features(rgb), in_grey=False)
-    return float(in_colour + goal.distance(features(goal.grey(rgb)), in_grey=True))
+    laid = torch.cat([planes[:, :4] + cells, planes[:, 4:]], 1)
+    return planes_to_rgb(laid.clamp(0, 1)).clamp(0, 1)

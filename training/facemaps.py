@@ -56,6 +56,21 @@ def face_maps(contents: Pictures) -> Pictures:
     return maps[..., None]
 
 
+def face_ovals(contents: Pictures) -> Pictures:
+    """Where faces are in the contents [P,S,S,3], from chin to brows: 255 there and 0 elsewhere,
+    uint8 [P,S,S,1].
+
+    Raises:
+        StreamFXError: the package with the face networks is missing.
+    """
+    finder = FaceFinder()
+    ovals = np.zeros((*contents.shape[:3], 1), np.uint8)
+    for content, oval in zip(contents, ovals, strict=True):
+        for face in finder(content):
+            oval[_filled(face.landmarks, len(oval)) > 0] = 255
+    return ovals
+
+
 def head_and_shoulders(find: Callable[[Pictures], list[Face]]) -> Crop:
     """A crop for `read_contents`: around the surest face, or the middle where there is none.
 

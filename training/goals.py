@@ -70,6 +70,11 @@ class Goals:
         )
         return losses.style(losses.statistics(maps), list(zip(means, deviations, strict=True)))
 
+    def distances(self, features: ContentNetwork, rgb: Tensor) -> Tensor:
+        """Style distances in colour and in grey of pictures [P,3,H,W], RGB in 0..1: their sum."""
+        in_colour = self.distance(features(rgb), in_grey=False)
+        return in_colour + self.distance(features(self.grey(rgb)), in_grey=True)
+
 
 @torch.no_grad()
 def look_at(features: ContentNetwork, paintings: Tensor) -> Goals:

@@ -130,6 +130,8 @@ def read_sources(
         if not path.is_file():
             raise InputError(f"the recipe's picture {path.name} is not in {pictures}")
     most, side = recipe.data.max_pictures, recipe.teacher.side
+    if recipe.codes.steps and recipe.codes.faces:
+        FaceFinder()  # Should it be missing, that is said before hours are spent and not after.
     crop = head_and_shoulders(FaceFinder()) if recipe.sees_faces else square
     contents = read_contents(content, most, side, attributes=attributes, crop=crop)
     # Named before they are exposed, whose last bit depends on the number of threads.

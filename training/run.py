@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn, track
 
 from streamfx.brushwork import Paint
 from streamfx.demo import draw
@@ -26,6 +27,7 @@ from streamfx.errors import InputError
 from streamfx.sheets import contact_sheet
 from streamfx.styles import Pack
 from streamfx.training.brushwork import fit_brushwork
+from streamfx.training.codes import CodeRefiner
 from streamfx.training.color import planes_to_rgb, rgb_to_planes
 from streamfx.training.export import export_pack
 from streamfx.training.goodness import how_good
@@ -130,6 +132,14 @@ def _finish(trainer: Trainer, output: Path, console: Console) -> Pack:
         "minutes": round(trainer.progress.seconds / 60, 1),
         "losses": {name: round(value, 5) for name, value in trainer.progress.losses.items()},
     }
+    brushwork: list[Paint] = []
+    if recipe.brushwork:
+        console.print("cutting the brushwork of the styles")
+        brushwork = fit_brushwork(
+            trainer.average, library, trainer.goals.cpu(), recipe.brushwork, recipe.seed
+        )
+    if recipe.codes.steps:
+        brushwork = _refine(trainer, brushwork, console)
     console.print("training the mapping network of the latent styles")
     mapping, distance = train_mapping(
         trainer.average.encoder,
@@ -139,18 +149,25 @@ def _finish(trainer: Trainer, output: Path, console: Console) -> Pack:
         sight=Sight(trainer.average.generator, library.contents),
     )
     figures["mapping_distance"] = round(distance, 4)
-    brushwork: list[Paint] = []
-    if recipe.brushwork:
-        console.print("cutting the brushwork of the styles")
-        brushwork = fit_brushwork(
-            trainer.average, library, trainer.goals.cpu(), recipe.brushwork, recipe.seed
-        )
     thumbnails = _thumbnails(trainer.average, recipe)
     pack = export_pack(output, recipe, trainer.average, figures, thumbnails, mapping, brushwork)
     for style in library.styles[: library.catalogue]:
         goodness = how_good(pack, style.name, style.paintings, library.contents)
         console.print(f"{style.name}: {goodness}")
     return pack
+
+
+def _refine(trainer: Trainer, brushwork: list[Paint], console: Console) -> list[Paint]:
+    """Refine the catalogue's codes; returns the brushwork with its new codes."""
+    networks = trainer.average
+    refine = CodeRefiner(networks, trainer.library, trainer.goals.cpu(), trainer.recipe)
+    if trainer.recipe.codes.faces and not refine.portraits:
+        console.print("no content shows a face: faces do not count")
+    styles = range(trainer.library.catalogue)
+    for number in track(styles, "refining the styles' codes", console=console):
+        refine(number, brushwork[number] if brushwork else None)
+    codes = networks.codes.weight.detach().numpy()
+    return [replace(paint, code=codes[number].copy()) for number, paint in enumerate(brushwork)]
 
 
 def _share(trainer: Trainer, minutes: float | None) -> float:

@@ -55,8 +55,21 @@ class Views:
     faces: Tensor | None
 
 
+def whole_views(contents: NDArray[np.uint8], count: int) -> NDArray[np.uint8]:
+    """Up to `count` of the contents [P,S,S,C], evenly chosen, as large as views are: [N,s,s,C]."""
+    side = _side(contents)
+    size = (side, side)
+    chosen = contents[:: max(1, len(contents) // count)][:count]
+    small = [cv2.resize(each, size, interpolation=cv2.INTER_AREA) for each in chosen]
+    return np.stack(small).reshape(-1, side, side, contents.shape[3])
+
+
+def _side(contents: NDArray[np.uint8]) -> int:
+    return int(contents.shape[1] * VIEW_SIDE) // 16 * 16
+
+
 def draw_views(random: np.random.Generator, library: Library, data: DataConfig) -> Views:
-    side = int(library.contents.shape[1] * VIEW_SIDE) // 16 * 16
+    side = _side(library.contents)
     views, styles, pictures, paintings = [], [], [], []
     for _ in range(data.views):
         index = int(random.integers(len(library.contents)))

@@ -14,7 +14,13 @@ import parallel_steps
 from streamfx.errors import InputError
 from streamfx.training import facemaps, losses
 from streamfx.training.batches import make_batch
-from streamfx.training.facemaps import face_map, face_maps, head_and_shoulders, keep_faces
+from streamfx.training.facemaps import (
+    face_map,
+    face_maps,
+    face_ovals,
+    head_and_shoulders,
+    keep_faces,
+)
 from streamfx.training.faces import Face
 from streamfx.training.library import Library, Source, Sources, Style, build_library
 from streamfx.training.recipes import LossWeights, load_recipe
@@ -42,6 +48,16 @@ def test_a_map_says_where_faces_are() -> None:
     both = face_map([a_face(60, 60), a_face(130, 130)], 192)
     assert both[52, 45] == both[122, 115] == 255
     assert not face_map([], 192).any()
+
+
+def test_ovals_are_faces_without_what_is_around_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    faces = iter([[a_face()], [], [a_face(60, 60), a_face(130, 130)]])
+    monkeypatch.setattr(facemaps, "FaceFinder", lambda: lambda frame: next(faces))
+    one, none, two = face_ovals(np.zeros((3, 192, 192, 3), np.uint8))[..., 0]
+    assert one[96, 96] == one[60, 96] == 255 and one[50, 96] == one[96, 140] == 0
+    assert set(np.unique(one)) == {0, 255}
+    assert not none.any()
+    assert two[60, 60] == two[130, 130] == 255
 
 
 def test_portraits_are_cropped_to_head_and_shoulders() -> None:

@@ -35,6 +35,7 @@ RECIPE = Recipe.model_validate(
             "dots": {"picture": "dots.png", "title": "Dots"},
         },
         "brushwork": 5,
+        "codes": {"steps": 2, "faces": 0},
         "data": {
             "max_pictures": 3,
             "window": 96,
@@ -242,6 +243,9 @@ def test_a_run_makes_a_pack_that_restyles(folders: tuple[Path, Path], tmp_path: 
     assert pack.manifest.figures["iterations"] == 6
     brushwork = [style.brushwork for style in pack.styles]
     assert all(laid is not None and laid.amount <= 5 for laid in brushwork)
+    trained = torch.load(run / "checkpoint.pt")["average_codes"]["weight"].numpy()
+    refined = np.stack([style.vector for style in pack.styles])
+    assert 0 < np.abs(refined - trained).max() < 0.1, "refined, and not trained anew"
     assert list((run / "samples").glob("*.jpg"))
     for line in (run / "log.jsonl").read_text().splitlines():
         json.loads(line)

@@ -159,6 +159,24 @@ class OptimizerConfig(_Strict):
     iterations: int = Field(20_000, ge=1)
 
 
+class CodesConfig(_Strict):
+    """The last step of a run, of the catalogue's codes alone: see `streamfx.training.codes`.
+
+    Attributes:
+        steps: of Adam, for each style; 0 = the codes stay as they were trained.
+        learning_rate: peak value.
+        faces: weight of what keeps faces of one colour and shaded as they were.
+        shift: weight of the difference that a shift makes, beyond the recipe's tolerance.
+        near: weight of the squared way that a code has gone.
+    """
+
+    steps: int = Field(0, ge=0, le=10_000)
+    learning_rate: float = Field(0.015, gt=0)
+    faces: float = Field(0.3, ge=0)
+    shift: float = Field(1.0, ge=0)
+    near: float = Field(0.02, ge=0)
+
+
 class Recipe(_Strict):
     """A whole training run.
 
@@ -182,6 +200,7 @@ class Recipe(_Strict):
     losses: LossWeights = LossWeights()
     tolerance: Tolerance = Tolerance()
     optimizer: OptimizerConfig = OptimizerConfig()
+    codes: CodesConfig = CodesConfig()
 
     @model_validator(mode="after")
     def _has_room(self) -> Recipe:
