@@ -108,6 +108,10 @@ class Pack:
             raise InputError(f"{pack_path} is not a style pack, or is damaged: {error}") from error
         return cls(pack_path, manifest)
 
+    def __reduce__(self) -> tuple[type[Pack], tuple[Path, Manifest]]:
+        """What goes to another process: engines that were begun stay here."""
+        return Pack, (self.path, self.manifest)
+
     @property
     def name(self) -> str:
         return self.manifest.name

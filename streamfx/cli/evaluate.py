@@ -59,6 +59,9 @@ def command(
     drift_frames: Annotated[
         int, typer.Option(min=50, max=10_000, help="For how many frames stills are watched.")
     ] = 2000,
+    processes: Annotated[
+        int, typer.Option(min=1, max=64, help="That measure styles of a whole report side by side.")
+    ] = 1,
     backend: Annotated[str, typer.Option(help="auto, or a back end of `doctor`.")] = "auto",
     precision: Annotated[Precision, typer.Option(help="Of the engine.")] = "auto",
 ) -> None:
@@ -100,6 +103,7 @@ def command(
 
         if not short:
             from streamfx.training.folder import PAGE, read_photos, write_report
+            from streamfx.training.measuring import Subject
             from streamfx.training.record import record_figures
             from streamfx.training.trials import RUN_FRAMES
     except ImportError as error:
@@ -129,8 +133,7 @@ def command(
         else:
             runs = [read_clip(path, width, runs=1, run_length=RUN_FRAMES) for path in files]
             with TemporaryDirectory(prefix="streamfx-") as passing:
-                dossier = write_report(
-                    output or Path(passing),
+                subject = Subject(
                     opened,
                     found,
                     runs,
@@ -138,7 +141,9 @@ def command(
                     how,
                     photos=read_photos(photos) if photos else None,
                     drift_frames=drift_frames,
-                    progress=show,
+                )
+                dossier = write_report(
+                    output or Path(passing), subject, processes=processes, progress=show
                 )
             passed, where = dossier.passed, str((output or Path()) / PAGE)
             if record:

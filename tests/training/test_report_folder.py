@@ -22,8 +22,11 @@ from streamfx.errors import InputError
 from streamfx.sheets import write_picture
 from streamfx.styles import Pack, write_pack
 from streamfx.training import dossier, plots
+from streamfx.training.clips import read_clip
 from streamfx.training.dossier import Dossier, average_artefacts
+from streamfx.training.evaluate import How, read_paintings
 from streamfx.training.folder import read_photos
+from streamfx.training.measuring import Bench, Subject, measure_all
 from streamfx.training.metrics import GridPeak
 from streamfx.training.page import Showing, picture_address, render_page
 from streamfx.training.probes import Figures
@@ -150,6 +153,37 @@ def test_the_command_writes_a_folder_that_needs_no_network(folder: Path, tmp_pat
     assert isinstance(evaluation, dict)
     assert evaluation["drift_frames"] == 60
     assert evaluation["styles"]["great-wave"]["ssim"] == pytest.approx(ours["ssim"], rel=1e-3)
+
+
+def test_styles_are_measured_side_by_side(folder: Path, tmp_path: Path) -> None:
+    """Two that are one style, and so must have the same figures in both processes."""
+    manifest = packs.manifest(name="two")
+    first, second = manifest["styles"] = manifest["styles"][:2]
+    for style in (first, second):
+        style |= {"source": "painting.png", "code": first["code"]}
+    members = packs.members()
+    del members["thumbnails/the-harvesters.png"]
+    pack = write_pack(tmp_path / "two.stylepack", manifest, members)
+    clip = folder / "clips" / "pan.mp4"
+    subject = Subject(
+        pack,
+        [read_clip(clip, 160)],
+        [read_clip(clip, 160, runs=1, run_length=24)],
+        read_paintings(pack, folder),
+        How(against=tiny_pack(tmp_path, "other", style="sunflowers")),
+        photos=None,
+        drift_frames=50,
+    )
+    told: list[float] = []
+    bench = Bench(subject)
+    measured = list(measure_all(bench, subject, 2, lambda _, share: told.append(share)))
+    assert {one.style for one in measured} == {"great-wave", "starry-night"}
+    assert told == [0, 0.5, 1]
+    one, other = measured
+    assert repr(other.figures) == repr(one.figures)
+    assert repr(other.artefacts) == repr(one.artefacts)
+    assert np.array_equal(other.sheet, one.sheet) and other.side_by_side == one.side_by_side
+    assert set(bench.dossier(measured).report.styles) == {"great-wave", "starry-night"}
 
 
 @pytest.mark.parametrize(
