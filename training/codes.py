@@ -29,8 +29,8 @@ from streamfx.training.recipes import SHIFT, Recipe
 from streamfx.training.views import whole_views
 from streamfx.training.windows import tensor
 
-_VIEWS, _AT_ONCE = 12, 4
-_PORTRAITS, _FACES_AT_ONCE = 12, 2
+_VIEWS, _AT_ONCE = 60, 4
+_PORTRAITS, _FACES_AT_ONCE = 60, 2
 _LEAST_FACE = 0.02  # of a picture: in a smaller face there is nothing to shade
 
 
@@ -42,7 +42,7 @@ class CodeRefiner:
         goals: of the run's styles, on the CPU.
 
     Attributes:
-        portraits: how many contents with faces there are; the most that are used is 12.
+        portraits: how many contents with faces there are; the most that are used is 60.
 
     Raises:
         StreamFXError: the recipe gives faces a weight, and what finds them is not installed.

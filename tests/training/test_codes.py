@@ -23,7 +23,7 @@ from streamfx.training.networks import WIDTHS, Generator, Networks, StyleEncoder
 from streamfx.training.perceptual import ContentNetwork
 from streamfx.training.recipes import CodesConfig, Recipe
 
-STEPS = 12
+STEPS = 8
 
 
 @pytest.fixture(scope="module")

@@ -172,9 +172,9 @@ class CodesConfig(_Strict):
 
     steps: int = Field(0, ge=0, le=10_000)
     learning_rate: float = Field(0.015, gt=0)
-    faces: float = Field(0.3, ge=0)
-    shift: float = Field(1.0, ge=0)
-    near: float = Field(0.02, ge=0)
+    faces: float = Field(1.0, ge=0)
+    shift: float = Field(0.5, ge=0)
+    near: float = Field(0.08, ge=0)
 
 
 class Recipe(_Strict):
