@@ -155,7 +155,7 @@ def train_mapping(
     *,
     seed: int,
     sight: Sight | None = None,
-    codes: int = 1024,
+    codes: int = 1536,
     steps: int = 1500,
 ) -> tuple[Mapping, float]:
     """Train a mapping network for an encoder.
