@@ -57,7 +57,7 @@ def face_maps(contents: Pictures) -> Pictures:
 
 
 def face_ovals(contents: Pictures) -> Pictures:
-    """Where faces are in the contents [P,S,S,3], from chin to brows: 255 there and 0 elsewhere,
+    """Where faces are in the contents [P,S,S,3], from chin to forehead: 255 there and 0 elsewhere,
     uint8 [P,S,S,1].
 
     Raises:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
@@ -127,6 +128,9 @@ def measure_all(
         bench: the subject's.
         processes: with more than one, each has a bench of its own and its share of the CPUs.
         progress: is told the style and the share of all that is done, 0..1.
+
+    Raises:
+        StreamFXError: a process ended early.
     """
     styles, processes = list(subject.paintings), min(processes, len(subject.paintings))
     if processes == 1:
@@ -145,6 +149,11 @@ def measure_all(
                 measured = future.result()
                 progress(f"{measured.style} is done", done / len(styles))
                 yield measured
+        except BrokenProcessPool:
+            raise StreamFXError(
+                "a process that measures styles ended early, maybe for want of memory; "
+                "give fewer --processes"
+            ) from None
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
