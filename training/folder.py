@@ -69,7 +69,7 @@ def write_report(
         progress("clips", 0.0)
         bench = Bench(subject)
         measured: dict[str, Measured] = {}
-        for one in measure_all(bench, subject, processes, progress):
+        for one in measure_all(bench, processes, progress):
             measured[one.style] = one
             write_file(folder / CLIPS / f"{one.style}.mp4", one.side_by_side)
         dossier = bench.dossier([measured[style] for style in subject.paintings])

@@ -70,10 +70,10 @@ class Measured:
 
 
 class Bench:
-    """All that every style is measured with."""
+    """All that every style of a subject is measured with."""
 
     def __init__(self, subject: Subject) -> None:
-        self._subject = subject
+        self.subject = subject
         self._looks = Looks(subject.clips)
         self._finder, self._faces = _finder()
         runs = subject.runs
@@ -88,7 +88,7 @@ class Bench:
 
     def measure(self, style: str, progress: Progress) -> Measured:
         """Measure a style; `progress` is told the row and the share of the style that is done."""
-        subject, painting = self._subject, self._subject.paintings[style]
+        subject, painting = self.subject, self.subject.paintings[style]
         figures: dict[str, Figures] = {}
         artefacts: dict[str, Artefacts] = {}
         shown: dict[str, list[list[RGB]]] = {}
@@ -106,7 +106,7 @@ class Bench:
 
     def dossier(self, measured: Sequence[Measured]) -> Dossier:
         """What is known of all styles, in one."""
-        subject = self._subject
+        subject = self.subject
         report = Report(
             subject.pack.name,
             {one.style: one.figures for one in measured},
@@ -119,20 +119,18 @@ class Bench:
         return Dossier(report, artefacts, sizes, subject.drift_frames, self._faces)
 
 
-def measure_all(
-    bench: Bench, subject: Subject, processes: int, progress: Progress
-) -> Iterator[Measured]:
-    """Every style of the subject as it is done: in their order, or side by side in processes.
+def measure_all(bench: Bench, processes: int, progress: Progress) -> Iterator[Measured]:
+    """Every style of a subject as it is done: in their order, or side by side in processes.
 
     Args:
-        bench: the subject's.
         processes: with more than one, each has a bench of its own and its share of the CPUs.
         progress: is told the style and the share of all that is done, 0..1.
 
     Raises:
         StreamFXError: a process ended early.
     """
-    styles, processes = list(subject.paintings), min(processes, len(subject.paintings))
+    styles = list(bench.subject.paintings)
+    processes = min(processes, len(styles))
     if processes == 1:
         for index, style in enumerate(styles):
             yield bench.measure(style, partial(_tell, progress, index, len(styles)))
@@ -142,7 +140,8 @@ def measure_all(
     for place in range(processes):
         places.put(place)
     progress(f"{len(styles)} styles in {processes} processes", 0.0)
-    with ProcessPoolExecutor(processes, context, _begin, (subject, processes, places)) as pool:
+    given = (bench.subject, processes, places)
+    with ProcessPoolExecutor(processes, context, _begin, given) as pool:
         try:
             waiting = [pool.submit(_measure, style) for style in styles]
             for done, future in enumerate(as_completed(waiting), start=1):

@@ -176,7 +176,7 @@ def test_styles_are_measured_side_by_side(folder: Path, tmp_path: Path) -> None:
     )
     told: list[float] = []
     bench = Bench(subject)
-    measured = list(measure_all(bench, subject, 2, lambda _, share: told.append(share)))
+    measured = list(measure_all(bench, 2, lambda _, share: told.append(share)))
     assert {one.style for one in measured} == {"great-wave", "starry-night"}
     assert told == [0, 0.5, 1]
     one, other = measured
