@@ -36,7 +36,7 @@ class Subject:
     Attributes:
         pack: what to measure.
         clips: for the looks, as `evaluate_pack` takes them.
-        runs: the same clips with one longer run each, for the artefacts and for the eye.
+        runs: the same clips, as `read_runs` reads them, for the artefacts and for the eye.
         paintings: style name -> uint8 RGB [H, W, 3].
         how: see `How`.
         photos: name -> picture, that scenes are made of; None = the middle frames of `runs`.

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from math import isnan
+from pathlib import Path
 from statistics import fmean, median
 from typing import overload
 
@@ -18,7 +19,7 @@ import numpy as np
 from streamfx.errors import InputError
 
 from .artefacts import TextureMotion, border_excess, channel_drift, ghost_error, texture_motion
-from .clips import RGB, Clip, as_video
+from .clips import RGB, Clip, as_video, read_clip
 from .faces import Face, FaceFigures, FaceFinder, compare_faces
 from .metrics import Motion, edge_agreement, estimate_motion, warp_ratio
 from .probes import MARGIN, SMALLEST_SIDE, STILL_WARM_UP, add_noise
@@ -30,6 +31,7 @@ TEXTURE_GAP = 5
 RUN_FRAMES = 24  # a second of every clip: what is shown
 GAP_FRAMES = 16  # of which these are measured for warping: the flows of more would fill memory
 EVERY = 4  # faces and edges are looked at in every fourth frame
+MOMENTS, MOMENT_FRAMES = 4, 9  # of every clip: where faces are looked at as well
 SCENE_FRAMES = max(GAPS) + 3
 SETTLED = 12  # frames of a still after which nothing moves any more
 DRIFT_FRAMES = 2000
@@ -43,6 +45,19 @@ NAN = float("nan")
 
 
 @dataclass(frozen=True)
+class Moment:
+    """A contiguous run of a clip in which faces are looked at.
+
+    Attributes:
+        frames: uint8 RGB [H, W, 3].
+        faces: of every fourth frame.
+    """
+
+    frames: tuple[RGB, ...]
+    faces: tuple[list[Face], ...]
+
+
+@dataclass(frozen=True)
 class RunTrial:
     """A contiguous run of a clip.
 
@@ -52,12 +67,14 @@ class RunTrial:
         motions: gap -> motion from every frame of the first `GAP_FRAMES` back to the one `gap`
             earlier, estimated from the frames.
         faces: of every fourth frame; None where no face finder was at hand.
+        moments: others of the clip that show a face.
     """
 
     name: str
     frames: tuple[RGB, ...]
     motions: Mapping[int, tuple[Motion, ...]]
     faces: tuple[list[Face], ...] | None
+    moments: tuple[Moment, ...]
 
 
 @dataclass(frozen=True)
@@ -85,16 +102,29 @@ class StillTrial:
     seed: int
 
 
+def read_runs(path: Path, width: int) -> Clip:
+    """A second from the middle of a clip, and then moments that are spread over it.
+
+    Raises:
+        InputError: as `read_clip`.
+    """
+    middle = read_clip(path, width, runs=1, run_length=RUN_FRAMES)
+    return Clip(middle.name, middle.runs + read_clip(path, width, MOMENTS, MOMENT_FRAMES).runs)
+
+
 def run_trial(clip: Clip, finder: FaceFinder | None) -> RunTrial:
-    """Prepare the first run of a clip."""
+    """Prepare a clip: all is measured in its first run, faces in the others too."""
     frames = clip.runs[0]
     measured = frames[:GAP_FRAMES]
     motions = {
         gap: tuple(estimate_motion(a, b) for a, b in zip(measured, measured[gap:], strict=False))
         for gap in GAPS
     }
-    faces = tuple(finder(frame) for frame in frames[::EVERY]) if finder else None
-    return RunTrial(clip.name, frames, motions, faces)
+    if finder is None:
+        return RunTrial(clip.name, frames, motions, None, ())
+    first, *others = (Moment(run, tuple(map(finder, run[::EVERY]))) for run in clip.runs)
+    moments = tuple(moment for moment in others if any(moment.faces))
+    return RunTrial(clip.name, frames, motions, first.faces, moments)
 
 
 def still_trial(name: str, picture: RGB, seed: int, finder: FaceFinder | None) -> StillTrial:
@@ -243,7 +273,7 @@ def measure_artefacts(
             "drift": max(value for value, _ in drift.values()),
             "noisy_drift": max(value for _, value in drift.values()),
         }
-    faces = _faces(runs, shown, stills, settled, finder)
+    faces = _faces(stylist, runs, shown, stills, settled, finder)
 
     def of_runs(name: str) -> list[float]:
         return [figures[name] for figures in run_figures.values()]
@@ -340,6 +370,7 @@ def _drifts(stylist: Stylist, trial: StillTrial, frames: int) -> dict[int, tuple
 
 
 def _faces(
+    stylist: Stylist,
     runs: Sequence[RunTrial],
     shown: Sequence[Sequence[RGB]],
     stills: Sequence[StillTrial],
@@ -350,12 +381,14 @@ def _faces(
         return FaceFigures(0, NAN, NAN)
     before: list[list[Face]] = []
     after: list[list[Face]] = []
-    for run, outputs in zip(runs, shown, strict=True):
+    looked_at = [
+        *((run.faces or (), outputs[::EVERY]) for run, outputs in zip(runs, shown, strict=True)),
+        *((m.faces, stylist(m.frames)[::EVERY]) for run in runs for m in run.moments),
+        *(([still.faces or []], [output]) for still, output in zip(stills, settled, strict=True)),
+    ]
+    for known, outputs in looked_at:
         # Where the input has no face there is nothing to look for.
-        for faces, output in zip(run.faces or (), outputs[::EVERY], strict=True):
+        for faces, output in zip(known, outputs, strict=True):
             before.append(faces)
             after.append(finder(output) if faces else [])
-    for still, output in zip(stills, settled, strict=True):
-        before.append(still.faces or [])
-        after.append(finder(output) if still.faces else [])
     return compare_faces(before, after)

@@ -105,7 +105,7 @@ def command(
             from streamfx.training.folder import PAGE, read_photos, write_report
             from streamfx.training.measuring import Subject
             from streamfx.training.record import record_figures
-            from streamfx.training.trials import RUN_FRAMES
+            from streamfx.training.trials import read_runs
     except ImportError as error:
         raise StreamFXError(
             f"{error.name} is missing; evaluating needs: pip install 'streamfx[training]'"
@@ -131,7 +131,7 @@ def command(
             write_file(output.with_suffix(".json"), figures.encode())
             passed, where = report.passed, str(output)
         else:
-            runs = [read_clip(path, width, runs=1, run_length=RUN_FRAMES) for path in files]
+            runs = [read_runs(path, width) for path in files]
             with TemporaryDirectory(prefix="streamfx-") as passing:
                 subject = Subject(
                     opened,

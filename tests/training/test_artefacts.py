@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from streamfx.errors import InputError
 from streamfx.training import artefacts, metrics, trials
 from streamfx.training.clips import Clip, as_video
+from streamfx.training.faces import Face
 from streamfx.training.scenes import GHOST_LAG, panning_scene, passing_scene
 from streamfx.training.stylists import Stylist, untouched
 
@@ -245,6 +246,31 @@ def test_a_short_clip_has_no_long_gaps(still: trials.StillTrial) -> None:
     assert not np.isnan(found.warps[1])
     assert np.isnan(found.warps[5])
     assert np.isnan(found.warps[10])
+
+
+def test_faces_are_looked_at_in_every_moment_that_shows_one(still: trials.StillTrial) -> None:
+    def finder(frame: RGB) -> list[Face]:
+        """One where the first pixel is white; its eyes are 40 pixels apart."""
+        landmarks = np.zeros((468, 2), np.float32)
+        landmarks[[362, 263], 0] = 40
+        return [Face(landmarks)] * int(frame[0, 0].min() == 255)
+
+    picture = as_video(texture(160, 192))
+    face = picture.copy()
+    face[:8, :8] = 255
+    clip = Clip("talk", ((picture,) * 24, (picture,) * 9, (face,) * 9, (picture,) * 8 + (face,)))
+    run = trials.run_trial(clip, finder)
+    assert [len(moment.frames) for moment in run.moments] == [9, 9]
+    photo, shown = trials.measure_artefacts(untouched, [run], [still], finder, 50)
+    assert (photo.faces, photo.found, photo.moved) == (3 + 1, 1, 0)
+    assert [len(frames) for frames in shown] == [24]
+
+    def forgetful(frames: Sequence[RGB]) -> list[RGB]:
+        """Loses what is new after the first frame."""
+        return [frames[0]] * len(frames)
+
+    lost, _ = trials.measure_artefacts(forgetful, [run], [still], finder, 50)
+    assert (lost.faces, lost.found) == (4, 0.75)
 
 
 def test_noise_is_the_same_each_time_and_new_in_every_frame() -> None:
