@@ -254,8 +254,8 @@ deviation.</dd>
 input and output luma. Median over clips.</dd>
 <dt>faces found, faces moved</dt><dd>{{ dossier.faces }}. The share of the input's faces that the
 output still has, and how far their landmarks moved, over the eye distance: in what is shown of
-each clip, in four more moments that are spread over it, and in stills. Faces with less than
-{{ smallest_eyes }} pixels between the eyes do not count.</dd>
+each clip, in {{ trials.MOMENTS }} more moments that are spread over it, and in stills. Faces with
+less than {{ smallest_eyes }} pixels between the eyes do not count.</dd>
 <dt>warp</dt><dd>Mean |output − earlier output moved along the input's optical flow| over visible
 pixels, over the same of the input (at least {{ metrics.WARP_FLOOR }}), over the contrast kept,
 mean |∇output| / mean |∇input|. Median over clips; pairs across a scene cut do not count.

@@ -67,7 +67,7 @@ class RunTrial:
         motions: gap -> motion from every frame of the first `GAP_FRAMES` back to the one `gap`
             earlier, estimated from the frames.
         faces: of every fourth frame; None where no face finder was at hand.
-        moments: others of the clip that show a face.
+        moments: further ones of the clip, those that show a face.
     """
 
     name: str
@@ -103,7 +103,8 @@ class StillTrial:
 
 
 def read_runs(path: Path, width: int) -> Clip:
-    """A second from the middle of a clip, and then moments that are spread over it.
+    """A run of `RUN_FRAMES` frames from the middle of a clip, and then `MOMENTS` runs of
+    `MOMENT_FRAMES` that are spread over it; `width` in pixels.
 
     Raises:
         InputError: as `read_clip`.
